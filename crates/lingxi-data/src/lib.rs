@@ -1,0 +1,28 @@
+//! What happened, and what do we sell?
+//!
+//! Logs and a catalogue come in through [`ingest`]; [`Interactions`] and [`Catalog`] with dense ids go out, and every
+//! other room speaks in the types of this crate. Nothing here knows a tensor, a socket or a clock: time and seeds are
+//! arguments.
+//!
+//! In reading order: [`ids`] name things, [`interactions`] hold what happened, [`catalog`] what is sold, [`vectors`] what
+//! the goods mean, [`decision`] what was shown and what came of it, [`stage`] the four traits of the way, [`split`] how
+//! the past is divided into training, validation and test, [`ingest`] how files become all this.
+
+pub mod artefact;
+pub mod catalog;
+pub mod decision;
+pub mod error;
+pub mod fingerprint;
+pub mod ids;
+pub mod interactions;
+pub mod stage;
+pub mod vectors;
+
+pub use catalog::{Catalog, CategoryId};
+pub use decision::{Decision, Feedback, Slot};
+pub use error::{DataError, Result};
+pub use fingerprint::Fingerprint;
+pub use ids::{Interner, ItemId, UserId};
+pub use interactions::{Event, EventKind, Events, Interactions, Purpose, Rows};
+pub use stage::{Because, Context, Contribution, Encode, Policy, Recall, Score, Scored};
+pub use vectors::{ItemVectors, Provenance};

@@ -1,0 +1,124 @@
+//! The four traits of the way from a shopper to a slate: encode, recall, score, choose.
+//!
+//! Synchronous and object-safe, batches in and out. Training is no trait: every model has its own `fit`.
+
+use crate::{CategoryId, Decision, EventKind, Feedback, ItemId, Rows, Slot, UserId};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+
+/// Who asks, and what they did before.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The shopper, if known.
+    pub user: Option<UserId>,
+    /// What they did, in time order; empty for a shopper never seen.
+    pub history: Rows<'a>,
+    /// The time of asking, unix seconds: models weigh the history by its age.
+    pub now: i64,
+}
+
+/// A batch of texts (or images, later) -> vectors; catalogue, queries and typed interests all go through it.
+pub trait Encode: Send + Sync {
+    /// Length of one vector.
+    fn dim(&self) -> usize;
+    /// Row-major `[texts.len(), dim]`; a batch equals its texts one by one, within rounding.
+    fn encode(&self, texts: &[&str]) -> Vec<f32>;
+}
+
+/// Context, k -> at most k candidates, no item twice, best first by the source's own measure.
+pub trait Recall: Send + Sync {
+    /// Short name for logs and reasons.
+    fn name(&self) -> &'static str;
+    /// The candidates.
+    fn recall(&self, context: &Context<'_>, k: usize) -> Vec<ItemId>;
+}
+
+/// How much does this shopper want these items? Higher is better; scores of one model compare only within one context.
+pub trait Score: Send + Sync {
+    /// Short name for tables and reasons.
+    fn name(&self) -> &'static str;
+    /// Number of items that the model knows (ids run below it).
+    fn n_items(&self) -> usize;
+    /// Fills `out[i]` with the score of `items[i]`; lengths are equal.
+    fn score(&self, context: &Context<'_>, items: &[ItemId], out: &mut [f32]);
+    /// Fills row-major `out[contexts.len(), n_items]` with the scores of all items. Models that score a whole row or
+    /// batch faster than item by item override it.
+    fn score_all(&self, contexts: &[Context<'_>], out: &mut [f32]) {
+        let items: Vec<ItemId> = (0..self.n_items() as u32).map(ItemId).collect();
+        for (context, row) in contexts.iter().zip(out.chunks_mut(self.n_items())) {
+            self.score(context, &items, row);
+        }
+    }
+    /// What the score of `item` is made of; the values add up to the score within rounding.
+    fn contributions(&self, context: &Context<'_>, item: ItemId) -> Vec<Contribution>;
+}
+
+/// One part of a score.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Contribution {
+    /// The model that says so.
+    pub model: &'static str,
+    /// Why.
+    pub because: Because,
+    /// How much of the score.
+    pub value: f32,
+}
+
+/// Why an item has a part of its score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub enum Because {
+    /// The shopper did this with that item before, and others who did also took this one.
+    BoughtTogether {
+        /// The past item.
+        item: ItemId,
+        /// What the shopper did with it.
+        kind: EventKind,
+    },
+    /// Its description is close to that of an item of the shopper's past.
+    SimilarMeaning {
+        /// The past item.
+        item: ItemId,
+        /// What the shopper did with it.
+        kind: EventKind,
+    },
+    /// The shopper took the item itself before.
+    Repeat,
+    /// Many shoppers take it.
+    Popular,
+    /// Many shoppers took it lately.
+    Trending,
+    /// Many shoppers take it within a category that this shopper likes.
+    PopularInCategory {
+        /// The category.
+        category: CategoryId,
+    },
+    /// A constant that makes models comparable (centring in a blend).
+    Baseline,
+}
+
+/// Candidates with their scores, best first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scored {
+    /// The candidates, no item twice.
+    pub items: Vec<ItemId>,
+    /// One score per candidate, not increasing.
+    pub scores: Vec<f32>,
+}
+
+/// Chooses a slate from scored candidates and says with which probability.
+pub trait Policy: Send + Sync {
+    /// Name, parameters and version, as logged with every decision.
+    fn version(&self) -> String;
+    /// Fills up to `n` slots from first to last. `eligible` is asked before each slot which candidates the rules allow,
+    /// given the slots already filled; propensities are exact under exactly those rules.
+    fn choose(
+        &self,
+        scored: &Scored,
+        n: usize,
+        eligible: &dyn Fn(&[Slot], ItemId) -> bool,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<Slot>;
+    /// Learns from what came of decisions; called by the one learner. Policies that do not learn ignore it.
+    fn update(&mut self, _decisions: &[Decision], _feedback: &[Feedback]) {}
+}

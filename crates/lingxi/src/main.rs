@@ -1,0 +1,2 @@
+//! lingxi.
+fn main() {}
