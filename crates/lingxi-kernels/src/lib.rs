@@ -1,1 +1,28 @@
-//! lingxi-kernels.
+//! The few hot loops, on plain slices.
+//!
+//! Row-major `f32` slices and their sizes come in, numbers go out; this crate knows no tensor, model or item. Everything
+//! else in the workspace is ordinary code that is fast enough, and what is not fast enough comes here: each kernel with
+//! its law in one sentence, a plain reference in [`reference`], and a property test of one against the other.
+//!
+//! [`products`] multiply matrices, [`select`] keeps the best `k`, [`retrieve`] does both at once without storing the
+//! scores, [`sparse`] multiplies a graph by vectors, [`rows`] holds what a network does row by row, [`attention`] lets
+//! the tokens of each sequence look at each other without padding, [`cpu`] picks the instructions at run time.
+//!
+//! All `unsafe` of the workspace is here. Shapes are checked on entry: a wrong one is a bug of the caller and panics
+//! with both sizes. Large calls use the current `rayon` pool; results do not depend on its size.
+
+pub mod attention;
+pub mod cpu;
+pub mod products;
+pub mod reference;
+pub mod retrieve;
+pub mod rows;
+pub mod select;
+pub mod sparse;
+
+pub use attention::{Mask, attention};
+pub use products::{axpy, dot, matmul_nn, matmul_nn_add, matmul_nt, matmul_nt_add, matmul_tn, matmul_tn_add};
+pub use retrieve::top_k_dot;
+pub use rows::{add_bias, bias_gelu, gelu, layer_norm_rows, softmax_rows};
+pub use select::top_k;
+pub use sparse::{Csr, spmm};

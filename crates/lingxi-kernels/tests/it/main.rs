@@ -1,1 +1,3 @@
-//! Integration tests, one binary.
+//! Each kernel against its plain reference, over odd shapes, zeros and extremes.
+
+mod laws;

@@ -1,0 +1,151 @@
+//! Dot products and matrix products, dense, row-major.
+//!
+//! Three layouts, named by which operand is transposed: `nn`, `nt` (the usual one: two tables of vectors of the same
+//! length) and `tn` (gradients and Gram matrices). Each has an accumulating form. The work is done by the `gemm` crate.
+
+use crate::cpu::{fma, per_level};
+use gemm::Parallelism;
+
+/// Below this many multiplications one thread is faster than waking others.
+const PARALLEL_FROM: usize = 1 << 20;
+
+per_level! {
+    /// The sum of `a[i] * b[i]`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn dot(a: &[f32], b: &[f32]) -> f32 = dot_body
+}
+
+#[inline(always)]
+fn dot_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len(), "dot: lengths differ");
+    let (a16, a_rest) = a.as_chunks::<16>();
+    let (b16, b_rest) = b.as_chunks::<16>();
+    let mut sums = [0f32; 16];
+    for (x, y) in a16.iter().zip(b16) {
+        for lane in 0..16 {
+            sums[lane] = fma::<FMA>(x[lane], y[lane], sums[lane]);
+        }
+    }
+    for half in [8, 4, 2, 1] {
+        for lane in 0..half {
+            sums[lane] += sums[lane + half];
+        }
+    }
+    a_rest.iter().zip(b_rest).fold(sums[0], |sum, (x, y)| sum + x * y)
+}
+
+per_level! {
+    /// Adds `alpha * x[i]` to `y[i]`.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn axpy(alpha: f32, x: &[f32], y: &mut [f32]) = axpy_body
+}
+
+#[inline(always)]
+fn axpy_body<const FMA: bool>(alpha: f32, x: &[f32], y: &mut [f32]) {
+    assert_eq!(x.len(), y.len(), "axpy: lengths differ");
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = fma::<FMA>(alpha, *x, *y);
+    }
+}
+
+/// `out[m,n] = a[m,k] b[n,k]^T`.
+///
+/// # Panics
+/// If a slice does not have the length of its shape.
+pub fn matmul_nt(a: &[f32], b: &[f32], out: &mut [f32], m: usize, n: usize, k: usize) {
+    product(Layout::Nt, a, b, out, [m, n, k], false);
+}
+
+/// `out[m,n] += a[m,k] b[n,k]^T`.
+///
+/// # Panics
+/// If a slice does not have the length of its shape.
+pub fn matmul_nt_add(a: &[f32], b: &[f32], out: &mut [f32], m: usize, n: usize, k: usize) {
+    product(Layout::Nt, a, b, out, [m, n, k], true);
+}
+
+/// `out[m,n] = a[m,k] b[k,n]`.
+///
+/// # Panics
+/// If a slice does not have the length of its shape.
+pub fn matmul_nn(a: &[f32], b: &[f32], out: &mut [f32], m: usize, n: usize, k: usize) {
+    product(Layout::Nn, a, b, out, [m, n, k], false);
+}
+
+/// `out[m,n] += a[m,k] b[k,n]`.
+///
+/// # Panics
+/// If a slice does not have the length of its shape.
+pub fn matmul_nn_add(a: &[f32], b: &[f32], out: &mut [f32], m: usize, n: usize, k: usize) {
+    product(Layout::Nn, a, b, out, [m, n, k], true);
+}
+
+/// `out[m,n] = a[k,m]^T b[k,n]`.
+///
+/// # Panics
+/// If a slice does not have the length of its shape.
+pub fn matmul_tn(a: &[f32], b: &[f32], out: &mut [f32], m: usize, n: usize, k: usize) {
+    product(Layout::Tn, a, b, out, [m, n, k], false);
+}
+
+/// `out[m,n] += a[k,m]^T b[k,n]`.
+///
+/// # Panics
+/// If a slice does not have the length of its shape.
+pub fn matmul_tn_add(a: &[f32], b: &[f32], out: &mut [f32], m: usize, n: usize, k: usize) {
+    product(Layout::Tn, a, b, out, [m, n, k], true);
+}
+
+#[derive(Clone, Copy)]
+enum Layout {
+    Nn,
+    Nt,
+    Tn,
+}
+
+fn product(layout: Layout, a: &[f32], b: &[f32], out: &mut [f32], [m, n, k]: [usize; 3], add: bool) {
+    let size = |rows: usize, columns: usize| rows.checked_mul(columns).expect("matmul: shape overflows");
+    assert_eq!(a.len(), size(m, k), "matmul: a is not {m} x {k}");
+    assert_eq!(b.len(), size(k, n), "matmul: b is not {k} x {n}");
+    assert_eq!(out.len(), size(m, n), "matmul: out is not {m} x {n}");
+    // (column stride, row stride) of the operands as an [m,k] and a [k,n] matrix.
+    let ((a_cs, a_rs), (b_cs, b_rs)) = match layout {
+        Layout::Nn => ((1, k), (1, n)),
+        Layout::Nt => ((1, k), (k, 1)),
+        Layout::Tn => ((m, 1), (1, n)),
+    };
+    let threads = match m.saturating_mul(n).saturating_mul(k) {
+        work if work < PARALLEL_FROM => Parallelism::None,
+        _ => Parallelism::Rayon(0),
+    };
+    let alpha = if add { 1.0 } else { 0.0 };
+    // SAFETY: the lengths were checked against the shapes above, so that every index below m, n and k with these strides
+    // falls inside its slice; `out` is borrowed exclusively and overlaps neither operand.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            n as isize,
+            add,
+            a.as_ptr(),
+            a_cs as isize,
+            a_rs as isize,
+            b.as_ptr(),
+            b_cs as isize,
+            b_rs as isize,
+            alpha,
+            1.0,
+            false,
+            false,
+            false,
+            threads,
+        );
+    }
+}

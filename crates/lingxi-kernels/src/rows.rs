@@ -1,0 +1,136 @@
+//! What a network does row by row: softmax, layer norm, GELU. All in place.
+
+use crate::cpu::{fma, per_level};
+use rayon::prelude::*;
+
+/// Numbers per task; below this one thread does it all.
+const GRAIN: usize = 1 << 14;
+
+/// Turns each row of `x[rows,d]` into probabilities. A row of negative infinities becomes zeros.
+///
+/// # Panics
+/// If `x` is no whole number of rows.
+pub fn softmax_rows(x: &mut [f32], d: usize) {
+    rows(x, d, |row| softmax(row));
+}
+
+/// Brings each row of `x[rows,d]` to mean 0 and variance 1, then `weight * row + bias`.
+///
+/// # Panics
+/// If `x` is no whole number of rows, or `weight` or `bias` is not of length `d`.
+pub fn layer_norm_rows(x: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
+    assert_eq!(weight.len(), bias.len(), "layer norm: weight and bias differ in length");
+    rows(x, weight.len(), |row| layer_norm(row, weight, bias, epsilon));
+}
+
+/// GELU, the exact one: `x/2 * (1 + erf(x / sqrt 2))`, to an absolute error below 1e-6.
+pub fn gelu(x: &mut [f32]) {
+    x.par_chunks_mut(GRAIN).for_each(gelu_slice);
+}
+
+/// Adds `bias[d]` to each row of `x[rows,d]`, then GELU: one pass over memory instead of two.
+///
+/// # Panics
+/// If `x` is no whole number of rows.
+pub fn bias_gelu(x: &mut [f32], bias: &[f32]) {
+    rows(x, bias.len(), |row| bias_gelu_row(row, bias));
+}
+
+/// Adds `bias[d]` to each row of `x[rows,d]`.
+///
+/// # Panics
+/// If `x` is no whole number of rows.
+pub fn add_bias(x: &mut [f32], bias: &[f32]) {
+    rows(x, bias.len(), |row| row.iter_mut().zip(bias).for_each(|(x, b)| *x += b));
+}
+
+fn rows(x: &mut [f32], d: usize, work: impl Fn(&mut [f32]) + Send + Sync) {
+    assert!(d > 0 && x.len() % d == 0, "{} numbers are no whole rows of length {d}", x.len());
+    x.par_chunks_mut(d).with_min_len(GRAIN.div_ceil(d)).for_each(work);
+}
+
+per_level! { pub(crate) fn softmax(row: &mut [f32]) = softmax_body }
+
+#[inline(always)]
+fn softmax_body<const FMA: bool>(row: &mut [f32]) {
+    let top = row.iter().fold(f32::NEG_INFINITY, |top, &x| if x > top { x } else { top });
+    if top == f32::NEG_INFINITY {
+        // No entry is reachable (or all are NaN, which stay visible).
+        row.iter_mut().for_each(|x| *x = if x.is_nan() { *x } else { 0.0 });
+        return;
+    }
+    row.iter_mut().for_each(|x| *x = exp::<FMA>(*x - top));
+    let scale = 1.0 / sum(row, |x| x);
+    row.iter_mut().for_each(|x| *x *= scale);
+}
+
+per_level! { fn layer_norm(row: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) = layer_norm_body }
+
+#[inline(always)]
+fn layer_norm_body<const FMA: bool>(row: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
+    let n = row.len() as f32;
+    let mean = sum(row, |x| x) / n;
+    let variance = sum(row, |x| (x - mean) * (x - mean)) / n;
+    let scale = 1.0 / (variance + epsilon).sqrt();
+    for ((x, w), b) in row.iter_mut().zip(weight).zip(bias) {
+        *x = fma::<FMA>((*x - mean) * scale, *w, *b);
+    }
+}
+
+per_level! { fn gelu_slice(x: &mut [f32]) = gelu_body }
+
+#[inline(always)]
+fn gelu_body<const FMA: bool>(x: &mut [f32]) {
+    x.iter_mut().for_each(|x| *x = gelu_one::<FMA>(*x));
+}
+
+per_level! { fn bias_gelu_row(row: &mut [f32], bias: &[f32]) = bias_gelu_body }
+
+#[inline(always)]
+fn bias_gelu_body<const FMA: bool>(row: &mut [f32], bias: &[f32]) {
+    row.iter_mut().zip(bias).for_each(|(x, b)| *x = gelu_one::<FMA>(*x + b));
+}
+
+/// Sixteen partial sums, so that the additions do not wait for each other.
+#[inline(always)]
+fn sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let (chunks, rest) = row.as_chunks::<16>();
+    let mut sums = [0f32; 16];
+    for chunk in chunks {
+        for lane in 0..16 {
+            sums[lane] += f(chunk[lane]);
+        }
+    }
+    sums.iter().sum::<f32>() + rest.iter().map(|&x| f(x)).sum::<f32>()
+}
+
+#[inline(always)]
+fn gelu_one<const FMA: bool>(x: f32) -> f32 {
+    // Beyond +-8 the answer is x or 0 to the last bit; the clamp keeps infinities out of the product.
+    let e = erf::<FMA>(x.clamp(-8.0, 8.0) * std::f32::consts::FRAC_1_SQRT_2);
+    if x < -8.0 { 0.0 } else { 0.5 * x * (1.0 + e) }
+}
+
+/// Abramowitz and Stegun 7.1.26, error below 2e-7 in exact arithmetic.
+#[inline(always)]
+fn erf<const FMA: bool>(x: f32) -> f32 {
+    let a = x.abs();
+    let t = 1.0 / fma::<FMA>(0.327_591_1, a, 1.0);
+    let p = [1.061_405_4, -1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6];
+    let poly = p.iter().fold(0.0, |sum, &c| fma::<FMA>(sum, t, c)) * t;
+    (1.0 - poly * exp::<FMA>(-a * a)).copysign(x)
+}
+
+/// `e^x` to about two units in the last place for `x <= 0`... up to 88; below -87 it is 0.
+#[inline(always)]
+pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
+    // x = n ln 2 + r with |r| <= ln 2 / 2; ln 2 in two parts keeps r exact.
+    let clamped = x.clamp(-87.0, 88.0);
+    let n = (clamped * std::f32::consts::LOG2_E).round_ties_even();
+    let r = fma::<FMA>(n, 2.121_944_4e-4, fma::<FMA>(n, -0.693_359_4, clamped));
+    let p = [1.987_569_2e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+    let poly = p.iter().fold(0.0, |sum, &c| fma::<FMA>(sum, r, c));
+    let y = fma::<FMA>(poly, r * r, r) + 1.0;
+    let power = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    if x < -87.0 { 0.0 } else { y * power }
+}
