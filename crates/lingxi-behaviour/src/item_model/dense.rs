@@ -1,0 +1,216 @@
+//! The item model over all pairs of items, for up to about 14,000 items.
+//!
+//! In: `X [users, n]` and the language similarity `S`. Out: what is needed to read any entry of
+//! `B = P (G + l a S) - P diag(c)`, `P = (G + l)^-1`, `G = X^T X`, `c` such that `diag(B) = 0`. Because the right-hand side is
+//! a sum, so is `B`, each part with a zero diagonal of its own; off the diagonal
+//!
+//! - behaviour: `-P_ij / P_jj`,
+//! - language: `l a (P_ij (1 - q_j - c'_j) + u_i . f'_j q_j)`, `u = P f'`, `c'_j = ((1 - q_j) P_jj + q_j u_j . f'_j) / P_jj`.
+//!
+//! So only `P [n, n]` is stored beside the low-rank rows. Cost: `n^3` multiplications for the inverse (12,101 items: about
+//! 20 s on two cores), peak memory two `n x n` matrices of f32 (1.2 GB at 12,101).
+
+use super::language::Language;
+use crate::error::{BehaviourError, Result};
+use crate::pairs::Pairs;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::matmul::triangular::{BlockStructure, matmul};
+use faer::linalg::{cholesky::llt, triangular_inverse::invert_lower_triangular};
+use faer::traits::RealField;
+use faer::{Accum, ColMut, Mat, Par};
+use lingxi_data::ItemId;
+use rayon::prelude::*;
+
+/// Below this the inverse is computed in f64: it costs nothing there, and small sets are the dense ones whose condition
+/// number is largest.
+const F64_UP_TO: usize = 5_000;
+
+/// `P` and the language rows; see the module.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Dense {
+    pub n: usize,
+    pub dim: usize,
+    /// Row-major symmetric `[n, n]`.
+    pub p: Vec<f32>,
+    /// Row-major `u [n, dim]`.
+    pub u: Vec<f32>,
+    /// Row-major `l a q_j f'_j`, `[n, dim]`.
+    pub v: Vec<f32>,
+    /// Factor of `P_ij` in the behaviour part, `[n]`.
+    pub behaviour: Vec<f32>,
+    /// Factor of `P_ij` in the language part, `[n]`.
+    pub language: Vec<f32>,
+}
+
+impl Dense {
+    /// Solves the model with ridge `l2` and pull `l2 * pull` toward the language similarity.
+    ///
+    /// # Errors
+    /// [`BehaviourError::Numeric`] if the Gram matrix with its ridge is not positive definite in f32.
+    pub fn fit(pairs: &Pairs, language: &Language, l2: f32, pull: f32) -> Result<Dense> {
+        let (n, dim) = (pairs.by_item.len(), language.dim);
+        let p = if n <= F64_UP_TO { inverse::<f64>(pairs, l2)? } else { inverse::<f32>(pairs, l2)? };
+        let mut u = vec![0.0f32; n * dim];
+        if dim > 0 {
+            lingxi_kernels::matmul_nn(&p, &language.rows, &mut u, n, dim, n);
+        }
+        let diagonal = |j: usize| p[j * n + j];
+        let factor = |j: usize| {
+            let follows = language.q[j] * lingxi_kernels::dot(&u[j * dim..(j + 1) * dim], language.row(j));
+            -l2 * pull * follows / diagonal(j)
+        };
+        let behaviour = (0..n).map(|j| -1.0 / diagonal(j)).collect();
+        // 1 - q_j - c'_j = -q_j u_j . f'_j / P_jj
+        let language_factor = (0..n).map(factor).collect();
+        let scale = |(j, row): (usize, &[f32])| row.iter().map(|x| l2 * pull * language.q[j] * x).collect::<Vec<_>>();
+        let v = if dim > 0 { language.rows.chunks(dim).enumerate().flat_map(scale).collect() } else { Vec::new() };
+        Ok(Dense { n, dim, p, u, v, behaviour, language: language_factor })
+    }
+
+    /// The two parts of `B_ij`: behaviour and language.
+    pub fn parts(&self, i: usize, j: usize) -> (f32, f32) {
+        if i == j {
+            return (0.0, 0.0);
+        }
+        let (p, d) = (self.p[i * self.n + j], self.dim);
+        let close = lingxi_kernels::dot(&self.u[i * d..(i + 1) * d], &self.v[j * d..(j + 1) * d]);
+        (p * self.behaviour[j], p * self.language[j] + close)
+    }
+
+    /// `x B` for one shopper, all items: `x` as pairs of item and weight, `out [n]`.
+    pub fn row(&self, x: &[(usize, f32)], out: &mut [f32]) {
+        let meaning = self.meaning(x);
+        out.fill(0.0);
+        for &(i, weight) in x {
+            let row = &self.p[i * self.n..(i + 1) * self.n];
+            out.iter_mut().zip(row).for_each(|(out, p)| *out += weight * p);
+        }
+        for (j, out) in out.iter_mut().enumerate() {
+            *out = *out * (self.behaviour[j] + self.language[j]) + self.close(&meaning, j);
+        }
+        // On the diagonal the products above give -1, where the model has 0.
+        x.iter().for_each(|&(i, weight)| out[i] += weight);
+    }
+
+    /// `x B` for one shopper and some items.
+    pub fn some(&self, x: &[(usize, f32)], items: &[ItemId], out: &mut [f32]) {
+        let meaning = self.meaning(x);
+        for (j, out) in items.iter().map(|j| j.index()).zip(out) {
+            let sum: f32 = x.iter().map(|&(i, weight)| weight * self.p[i * self.n + j]).sum();
+            *out = sum * (self.behaviour[j] + self.language[j]) + self.close(&meaning, j);
+            *out += x.iter().filter(|(i, _)| *i == j).map(|(_, weight)| weight).sum::<f32>();
+        }
+    }
+
+    fn u_row(&self, i: usize) -> &[f32] {
+        &self.u[i * self.dim..(i + 1) * self.dim]
+    }
+
+    /// `x U [dim]`.
+    fn meaning(&self, x: &[(usize, f32)]) -> Vec<f32> {
+        let mut sum = vec![0.0; self.dim];
+        for &(i, weight) in x {
+            sum.iter_mut().zip(self.u_row(i)).for_each(|(s, u)| *s += weight * u);
+        }
+        sum
+    }
+
+    fn close(&self, meaning: &[f32], j: usize) -> f32 {
+        lingxi_kernels::dot(meaning, &self.v[j * self.dim..(j + 1) * self.dim])
+    }
+}
+
+/// The number type of the inverse.
+trait Precision: RealField + Copy {
+    fn of(x: f32) -> Self;
+    fn rounded(self) -> f32;
+}
+
+impl Precision for f32 {
+    fn of(x: f32) -> f32 {
+        x
+    }
+    fn rounded(self) -> f32 {
+        self
+    }
+}
+
+impl Precision for f64 {
+    fn of(x: f32) -> f64 {
+        f64::from(x)
+    }
+    fn rounded(self) -> f32 {
+        self as f32
+    }
+}
+
+/// `(X^T X + l2 I)^-1` as row-major f32, computed in `T`. Peak memory: two matrices of `T`.
+fn inverse<T: Precision>(pairs: &Pairs, l2: f32) -> Result<Vec<f32>> {
+    let n = pairs.by_item.len();
+    if n == 0 {
+        return Ok(Vec::new());
+    }
+    let mut gram = gram::<T>(pairs, l2);
+    let par = Par::rayon(0);
+    let scratch = llt::factor::cholesky_in_place_scratch::<T>(n, par, Default::default());
+    let mut scratch = MemBuffer::new(scratch);
+    let stack = MemStack::new(&mut scratch);
+    llt::factor::cholesky_in_place(gram.as_mut(), Default::default(), par, stack, Default::default()).map_err(|e| {
+        BehaviourError::Numeric {
+            operation: "item model",
+            what: format!("the {n} x {n} Gram matrix with ridge {l2} is not positive definite ({e:?})"),
+            remedy: "raise item_model.l2",
+        }
+    })?;
+    invert_from_factor(&mut gram, par);
+    Ok(symmetric(&gram))
+}
+
+/// `P = L^-T L^-1`, lower triangle, written over the factor `L`.
+fn invert_from_factor<T: Precision>(factor: &mut Mat<T>, par: Par) {
+    let n = factor.nrows();
+    let mut lower = Mat::<T>::zeros(n, n);
+    invert_lower_triangular(lower.as_mut(), factor.as_ref(), par);
+    matmul(
+        factor.as_mut(),
+        BlockStructure::TriangularLower,
+        Accum::Replace,
+        lower.transpose(),
+        BlockStructure::TriangularUpper,
+        lower.as_ref(),
+        BlockStructure::TriangularLower,
+        T::of(1.0),
+        par,
+    );
+}
+
+/// `G + l2 I`: each column from the lists of its item's shoppers; columns in parallel.
+fn gram<T: Precision>(pairs: &Pairs, l2: f32) -> Mat<T> {
+    let n = pairs.by_item.len();
+    let mut gram = Mat::<T>::zeros(n, n);
+    let fill = |sums: &mut Vec<f32>, (j, column): (usize, ColMut<'_, T>)| {
+        sums.fill(0.0);
+        let (users, values) = pairs.by_item.row(j);
+        for (&user, &value) in users.iter().zip(values) {
+            let (items, others) = pairs.by_user.row(user as usize);
+            items.iter().zip(others).for_each(|(&i, &other)| sums[i as usize] += value * other);
+        }
+        sums[j] += l2;
+        column.iter_mut().zip(sums).for_each(|(entry, sum)| *entry = T::of(*sum));
+    };
+    gram.par_col_iter_mut().enumerate().for_each_init(|| vec![0.0f32; n], fill);
+    gram
+}
+
+/// The lower triangle mirrored, as row-major f32.
+fn symmetric<T: Precision>(lower: &Mat<T>) -> Vec<f32> {
+    let n = lower.nrows();
+    let mut out = vec![0.0f32; n * n];
+    // Column j of the lower triangle is row j from the diagonal on.
+    out.par_chunks_mut(n).enumerate().for_each(|(j, row)| (j..n).for_each(|i| row[i] = lower[(i, j)].rounded()));
+    for i in 1..n {
+        let (above, row) = out.split_at_mut(i * n);
+        (0..i).for_each(|j| row[j] = above[j * n + i]);
+    }
+    out
+}
