@@ -1,1 +1,5 @@
 //! lingxi.
+
+pub mod http;
+pub mod live;
+pub mod store;

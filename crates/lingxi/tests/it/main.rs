@@ -1,1 +1,4 @@
-//! Integration tests, one binary.
+//! The app as its users meet it.
+#![allow(clippy::unwrap_used)]
+
+mod store;

@@ -1,0 +1,167 @@
+//! What every handler holds: the engine, the store, the live histories and the counters, behind one `Arc`.
+
+use super::engine::Engine;
+use super::error::{Answer, Refusal};
+use super::telemetry::Telemetry;
+use crate::live::{History, Live};
+use crate::store::{NewEvent, Store};
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
+
+/// How a serving process behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct AppOptions {
+    /// Events of a shopper that the models read.
+    pub history: usize,
+    /// Seed of the policy's random streams; each decision has its own stream, drawn from this and its id.
+    pub seed: u64,
+    /// Unix seconds: the one clock of the process, an argument so that a test can hold it.
+    pub clock: fn() -> i64,
+    /// Requests that may compute at once.
+    pub compute: usize,
+    /// Requests that may be under way; one more is refused as busy.
+    pub in_flight: usize,
+}
+
+impl Default for AppOptions {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        AppOptions { history: 200, seed: 0, clock: unix_seconds, compute: 2 * cores, in_flight: 1024 }
+    }
+}
+
+/// Cheap to clone: one shared state.
+#[derive(Clone)]
+pub struct App(Arc<State>);
+
+/// The shared state of all handlers.
+pub struct State {
+    engine: Arc<dyn Engine>,
+    store: Store,
+    live: Live,
+    options: AppOptions,
+    compute: Semaphore,
+    pub(super) telemetry: Telemetry,
+    pub(super) under_way: AtomicUsize,
+    unknown_items: AtomicU64,
+    stopping: AtomicBool,
+}
+
+impl Deref for App {
+    type Target = State;
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl App {
+    /// Joins an engine with its store: events that arrived after the event `built_with` (0: all of them) are read back
+    /// into the live histories.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError::Read`] if the store cannot be read.
+    pub fn start(
+        engine: Arc<dyn Engine>,
+        store: Store,
+        built_with: i64,
+        options: AppOptions,
+    ) -> crate::store::Result<App> {
+        let app = App(Arc::new(State {
+            engine,
+            store,
+            live: Live::new(options.history),
+            options,
+            compute: Semaphore::new(options.compute.max(1)),
+            telemetry: Telemetry::new(),
+            under_way: AtomicUsize::new(0),
+            unknown_items: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+        }));
+        app.store.read(|reader| reader.events_after(built_with, |stored| app.absorb([&stored.event])))?;
+        Ok(app)
+    }
+
+    /// Runs `work` on a thread that may compute, as soon as fewer than [`AppOptions::compute`] others do.
+    pub(super) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&App) -> Answer<T> + Send + 'static,
+    ) -> Answer<T> {
+        let app = self.clone();
+        let _permit = self.compute.acquire().await.map_err(Refusal::internal)?;
+        tokio::task::spawn_blocking(move || work(&app)).await.map_err(Refusal::internal)?
+    }
+}
+
+impl State {
+    /// The snapshot that answers.
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
+    /// Where events and decisions go.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Unix seconds.
+    pub fn now(&self) -> i64 {
+        (self.options.clock)()
+    }
+
+    /// The shopper's last events up to this moment.
+    pub fn history(&self, user: &str) -> History {
+        self.live.history(&self.engine.known(), user)
+    }
+
+    /// Takes stored events into the live histories.
+    pub fn absorb<'e>(&self, events: impl IntoIterator<Item = &'e NewEvent>) {
+        let unknown = self.live.absorb(self.engine.known().items, events);
+        self.unknown_items.fetch_add(unknown as u64, Ordering::Relaxed);
+    }
+
+    /// Events on items that the snapshot does not know: they wait for the next build.
+    pub fn unknown_items(&self) -> u64 {
+        self.unknown_items.load(Ordering::Relaxed)
+    }
+
+    /// The seed of one decision's random stream.
+    pub fn seed_of(&self, decision: u64) -> u64 {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.options.seed.to_le_bytes()).update(&decision.to_le_bytes());
+        u64::from_le_bytes(hasher.finalize().as_bytes()[..8].try_into().expect("eight bytes of thirty-two"))
+    }
+
+    /// Whether new work should go elsewhere.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Tells load balancers through `/health/ready` to send new work elsewhere.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a request in; `None` if too many are under way. It is counted out when the guard is dropped.
+    pub(super) fn enter(&self) -> Option<UnderWay<'_>> {
+        let guard = UnderWay(&self.under_way);
+        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
+        (before < self.options.in_flight).then_some(guard)
+    }
+}
+
+/// A request under way.
+pub(super) struct UnderWay<'a>(&'a AtomicUsize);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The system's clock.
+fn unix_seconds() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |d| d.as_secs() as i64)
+}

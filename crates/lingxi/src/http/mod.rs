@@ -1,0 +1,139 @@
+//! What does a shop's website ask, and what do we answer? The endpoints, shaped as Gorse's, so that its clients work.
+//!
+//! A request comes in; a handler reads it ([`params`], [`feedback`]), calls the engine or the store, and answers JSON; a
+//! wrong one is refused in one shape ([`error`]). This folder is the only place that knows async: from a handler to the
+//! dot product about six plain calls.
+
+mod app;
+mod engine;
+mod error;
+mod feedback;
+mod params;
+mod recommend;
+mod similar;
+mod telemetry;
+mod timestamp;
+
+pub use app::{App, AppOptions, State};
+pub use engine::Engine;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use std::any::Any;
+use std::future::Future;
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// Longest body, in bytes.
+const MAX_BODY: usize = 4 << 20;
+
+/// How long requests under way may take once the server is asked to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// All endpoints.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/api/feedback", post(feedback::post))
+        .route("/api/recommend/{user}", get(recommend::get))
+        .route("/api/item-to-item/similar/{item}", get(similar::similar))
+        .route("/api/search", get(similar::search))
+        .route("/health/live", get(telemetry::live))
+        .route("/health/ready", get(telemetry::ready))
+        .route("/metrics", get(telemetry::metrics))
+        .fallback(params::no_such_path)
+        .method_not_allowed_fallback(params::no_such_method)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(app.clone(), telemetry::watch))
+        .with_state(app)
+}
+
+/// Serves until Ctrl-C or SIGTERM, then answers what is under way, stores what waits and closes the store.
+///
+/// # Errors
+/// Whatever the listener or the runtime says.
+pub fn serve(listener: TcpListener, app: App) -> io::Result<()> {
+    serve_until(listener, app, stop_signal())
+}
+
+/// As [`serve`], until `stop` is ready.
+///
+/// # Errors
+/// Whatever the listener or the runtime says.
+pub fn serve_until(listener: TcpListener, app: App, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lingxi-http").build()?;
+    let served = runtime.block_on(run(listener, app.clone(), stop));
+    // Threads that still compute for callers who gave up are not waited for.
+    runtime.shutdown_background();
+    app.store().close();
+    served
+}
+
+async fn run(listener: TcpListener, app: App, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?.tap_io(|stream| {
+        // An answer is one small packet: do not wait for a second one to join it.
+        if let Err(e) = stream.set_nodelay(true) {
+            tracing::debug!("a connection keeps its delay: {e}");
+        }
+    });
+    let (begin, begun) = tokio::sync::oneshot::channel::<()>();
+    let stopping = app.clone();
+    let graceful = async move {
+        stop.await;
+        stopping.stop();
+        let _ = begin.send(());
+    };
+    let fold = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            app.telemetry.fold();
+        }
+    };
+    let deadline = async {
+        // A server that ends by itself never begins to stop: then there is no deadline either.
+        match begun.await {
+            Ok(()) => tokio::time::sleep(DRAIN).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let server = axum::serve(listener, router(app.clone())).with_graceful_shutdown(graceful);
+    tokio::select! {
+        served = server => served,
+        () = fold => Ok(()),
+        () = deadline => {
+            tracing::warn!("requests were still under way {} seconds after the stop", DRAIN.as_secs());
+            Ok(())
+        }
+    }
+}
+
+/// Ready at the first Ctrl-C or SIGTERM.
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        _ = interrupt => {}
+        () = terminate => {}
+    }
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    error::Refusal::internal(text.unwrap_or_else(|| "a handler panicked".into())).into_response()
+}

@@ -1,0 +1,70 @@
+//! `GET /api/recommend/{user}?n=&explain=`: the slate as an array of ids, as Gorse answers, or with `explain=true` as an
+//! array of places with their scores, propensities and reasons. The decision's id is in the header `Lingxi-Decision`.
+
+use super::app::App;
+use super::error::Answer;
+use super::params::{Id, Query};
+use crate::store::Shown;
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use lingxi_data::{Catalog, Context, Contribution, Decision, ItemId};
+use serde::Serialize;
+
+/// One place of an explained slate.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Place {
+    item_id: String,
+    title: String,
+    score: f32,
+    propensity: f32,
+    explored: bool,
+    reason: String,
+    parts: Vec<Contribution>,
+}
+
+/// Chooses, logs and answers a slate. An unknown shopper gets the default slate.
+pub async fn get(State(app): State<App>, Id(user): Id, query: Query) -> Answer<Response> {
+    let query = query.only(&["n", "explain"])?;
+    let (n, explain) = (query.n()?, query.flag("explain")?);
+    app.compute(move |app| slate(app, &user, n, explain)).await
+}
+
+fn slate(app: &App, user: &str, n: usize, explain: bool) -> Answer<Response> {
+    let history = app.history(user);
+    let context = Context { user: history.user, history: history.rows(), now: app.now() };
+    let id = app.store().next_decision_id();
+    let decision = app.engine().recommend(&context, n, id, app.seed_of(id));
+    let catalog = app.engine().catalog();
+    // Logged before it is answered: a slate that cannot be logged would be a hole in every later estimate.
+    app.store().record(Shown::new(&decision, user, |item| external(catalog, item)))?;
+    let header = [("lingxi-decision", id.to_string())];
+    if explain {
+        return Ok((header, Json(explained(app, &context, &decision))).into_response());
+    }
+    let ids: Vec<&str> = decision.slots.iter().map(|slot| external(catalog, slot.item)).collect();
+    Ok((header, Json(ids)).into_response())
+}
+
+fn explained(app: &App, context: &Context<'_>, decision: &Decision) -> Vec<Place> {
+    let catalog = app.engine().catalog();
+    let place = |slot: &lingxi_data::Slot| {
+        let (reason, parts) = app.engine().reason(context, slot.item);
+        Place {
+            item_id: external(catalog, slot.item).to_owned(),
+            title: catalog.label(slot.item).to_owned(),
+            score: slot.score,
+            propensity: slot.propensity,
+            explored: slot.explored,
+            reason,
+            parts,
+        }
+    };
+    decision.slots.iter().map(place).collect()
+}
+
+/// The shop's id of an item of the snapshot.
+pub(super) fn external(catalog: &Catalog, item: ItemId) -> &str {
+    catalog.ids.name(item.0).expect("the engine names items of its own catalogue")
+}

@@ -1,0 +1,63 @@
+//! `GET /api/item-to-item/similar/{item}?n=` and `GET /api/search?q=&n=`: items near an item, items near a text. Both
+//! answer as Gorse does, `[{"Id", "Score"}]`, with the title added.
+
+use super::app::App;
+use super::error::{Answer, Refusal};
+use super::params::{Id, MAX_QUERY, Query};
+use super::recommend::external;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use lingxi_data::ItemId;
+use serde::Serialize;
+
+/// An item and how near it is, best first.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Near {
+    id: String,
+    score: f32,
+    title: String,
+}
+
+/// Items like one item.
+pub async fn similar(State(app): State<App>, Id(item): Id, query: Query) -> Answer<Json<Vec<Near>>> {
+    let n = query.only(&["n"])?.n()?;
+    app.compute(move |app| {
+        let id = app.engine().known().items.get(&item).ok_or_else(|| unknown(&item))?;
+        Ok(named(app, app.engine().similar(ItemId(id), n)))
+    })
+    .await
+}
+
+/// Items that a text means.
+pub async fn search(State(app): State<App>, query: Query) -> Answer<Json<Vec<Near>>> {
+    let query = query.only(&["q", "n"])?;
+    let n = query.n()?;
+    let text = query.get("q").map_or("", str::trim).to_owned();
+    if text.is_empty() || text.len() > MAX_QUERY {
+        let got = if text.is_empty() { "none".to_owned() } else { format!("{} bytes", text.len()) };
+        return Err(Refusal::input("q", format!("a text of 1 to {MAX_QUERY} bytes"), got)
+            .remedy("ask as in /api/search?q=oat+milk"));
+    }
+    app.compute(move |app| {
+        let found = app.engine().search(&text, n).ok_or_else(|| {
+            Refusal::new(StatusCode::NOT_IMPLEMENTED, "no_language_model", "this snapshot has no language model")
+                .remedy("build it with a recipe that names an encoder")
+        })?;
+        Ok(named(app, found))
+    })
+    .await
+}
+
+fn named(app: &App, found: Vec<(ItemId, f32)>) -> Json<Vec<Near>> {
+    let catalog = app.engine().catalog();
+    let near =
+        |(item, score)| Near { id: external(catalog, item).to_owned(), score, title: catalog.label(item).to_owned() };
+    Json(found.into_iter().map(near).collect())
+}
+
+fn unknown(item: &str) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "unknown_item", format!("item {item:?} is not in the catalogue"))
+        .remedy("use an id of the catalogue that was ingested; new goods appear with the next build")
+}

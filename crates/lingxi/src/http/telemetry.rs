@@ -1,0 +1,118 @@
+//! How is the server doing? Counters and latency histograms by matched path in Prometheus' text format, and the two
+//! health checks.
+//!
+//! Paths are those of the routes (`/api/recommend/{user}`), never of the requests: the number of series stays small.
+
+use super::app::App;
+use super::error::{Answer, Refusal};
+use axum::Json;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+const REQUESTS: &str = "lingxi_http_requests_total";
+const SECONDS: &str = "lingxi_http_request_seconds";
+
+/// A request that takes longer is given up.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Upper bounds of the latency buckets, in seconds.
+const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// The counters of one server.
+pub struct Telemetry {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+}
+
+impl Telemetry {
+    pub(super) fn new() -> Telemetry {
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Full(SECONDS.into()), &BUCKETS);
+        let recorder = builder.expect("the buckets are not empty").build_recorder();
+        let handle = recorder.handle();
+        Telemetry { recorder, handle }
+    }
+
+    /// Folds what was observed into the buckets; called now and then, so that observations do not pile up.
+    pub(super) fn fold(&self) {
+        self.handle.run_upkeep();
+    }
+
+    fn observe(&self, path: &str, method: &str, status: StatusCode, seconds: f64) {
+        let labels = [("path", path.to_owned()), ("method", method.to_owned()), ("status", status.as_str().to_owned())];
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(REQUESTS, &labels).increment(1);
+            metrics::histogram!(SECONDS, "path" => path.to_owned()).record(seconds);
+        });
+    }
+}
+
+/// Around every request: refuses what is too much, gives up what takes too long, counts and times the rest.
+pub async fn watch(State(app): State<App>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let path = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let method = known_method(request.method());
+    let response = match app.enter() {
+        None => Refusal::busy("too many requests are under way").into_response(),
+        Some(_under_way) => match tokio::time::timeout(TIMEOUT, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Refusal::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took over 30 seconds")
+                .remedy("send it again; a slow sender should send smaller batches")
+                .into_response(),
+        },
+    };
+    app.telemetry.observe(&path, method, response.status(), started.elapsed().as_secs_f64());
+    response
+}
+
+/// A method invented by a caller must not become a series.
+fn known_method(method: &axum::http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        _ => "other",
+    }
+}
+
+/// `GET /metrics`.
+pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    let counts = app.store().counts();
+    metrics::with_local_recorder(&app.telemetry.recorder, || {
+        metrics::gauge!("lingxi_store_queue").set(counts.queued.load(Relaxed) as f64);
+        metrics::gauge!("lingxi_http_under_way").set(app.under_way.load(Relaxed) as f64);
+        for (name, value) in [
+            ("lingxi_events_stored_total", counts.events.load(Relaxed)),
+            ("lingxi_events_on_unknown_items_total", app.unknown_items()),
+            ("lingxi_decisions_total", counts.decisions.load(Relaxed)),
+            ("lingxi_feedback_joined_total", counts.joined.load(Relaxed)),
+            ("lingxi_store_commits_total", counts.commits.load(Relaxed)),
+        ] {
+            metrics::counter!(name).absolute(value);
+        }
+    });
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.telemetry.handle.render())
+}
+
+/// `GET /health/live`: the process answers.
+pub async fn live() -> Json<serde_json::Value> {
+    Json(serde_json::json!({"status": "live"}))
+}
+
+/// `GET /health/ready`: a snapshot is loaded, the store takes events, and the server is not stopping.
+pub async fn ready(State(app): State<App>) -> Answer<Json<serde_json::Value>> {
+    if app.is_stopping() {
+        return Err(Refusal::busy("the server is stopping"));
+    }
+    if !app.store().is_open() {
+        return Err(Refusal::busy("the store takes no events"));
+    }
+    let (snapshot, items) = (app.engine().fingerprint(), app.engine().catalog().len());
+    Ok(Json(serde_json::json!({"status": "ready", "snapshot": snapshot, "items": items})))
+}

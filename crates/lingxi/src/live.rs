@@ -1,0 +1,192 @@
+//! What has each shopper done up to this moment?
+//!
+//! The history in the snapshot plus the events that arrived since: events come in as they are stored, a [`History`] in
+//! dense ids goes out to the models, so that a new event changes the next slate. Events on items that the snapshot does
+//! not know wait in the store for the next build; a shopper that it does not know has a history from the first event.
+
+use crate::store::NewEvent;
+use lingxi_data::{EventKind, Events, Interner, ItemId, Rows, UserId};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{PoisonError, RwLock};
+
+/// Shoppers are spread over this many locks.
+const SHARDS: usize = 64;
+
+/// What the snapshot knows: names, and events that its models may be asked with.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The shoppers of the log.
+    pub users: &'a Interner,
+    /// The items of the catalogue.
+    pub items: &'a Interner,
+    /// The log, for [`lingxi_data::Purpose::Serving`].
+    pub log: Events<'a>,
+}
+
+/// Events that arrived after the snapshot was built, by shopper: the last `limit` of each.
+pub struct Live {
+    limit: usize,
+    hash: RandomState,
+    shards: Vec<RwLock<HashMap<Box<str>, Vec<Past>>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Past {
+    item: ItemId,
+    at: i64,
+    kind: EventKind,
+    value: f32,
+}
+
+/// One shopper's last events in time order, held by whoever asks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// The shopper, if the snapshot knows them.
+    pub user: Option<UserId>,
+    items: Vec<ItemId>,
+    at: Vec<i64>,
+    kinds: Vec<EventKind>,
+    values: Vec<f32>,
+}
+
+impl Live {
+    /// Keeps at most `limit` events of each shopper, old and new together.
+    pub fn new(limit: usize) -> Live {
+        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
+        Live { limit: limit.max(1), hash: RandomState::new(), shards }
+    }
+
+    /// Takes in events that are stored. Events on unknown items are passed over; how many is returned.
+    pub fn absorb<'e>(&self, items: &Interner, events: impl IntoIterator<Item = &'e NewEvent>) -> usize {
+        let mut unknown = 0;
+        for event in events {
+            let Some(item) = items.get(&event.item) else {
+                unknown += 1;
+                continue;
+            };
+            let past = Past { item: ItemId(item), at: event.at, kind: event.kind, value: event.value };
+            let mut shard = self.shard(&event.user).write().unwrap_or_else(PoisonError::into_inner);
+            let events = match shard.get_mut(event.user.as_str()) {
+                Some(events) => events,
+                None => shard.entry(event.user.as_str().into()).or_default(),
+            };
+            events.insert(events.partition_point(|e| e.at <= past.at), past);
+            if events.len() > self.limit {
+                events.remove(0);
+            }
+        }
+        unknown
+    }
+
+    /// The last events of `user`: those of the snapshot and those since, merged by time. Empty for an unknown shopper.
+    pub fn history(&self, known: &Known<'_>, user: &str) -> History {
+        let id = known.users.get(user).map(UserId);
+        let old = id.map_or_else(Rows::default, |id| known.log.of(id).last(self.limit));
+        let shard = self.shard(user).read().unwrap_or_else(PoisonError::into_inner);
+        let new = shard.get(user).map_or(&[][..], Vec::as_slice);
+        let mut history = History { user: id, ..History::default() };
+        // The latest `limit` of both, taken from the front after skipping what is too old.
+        let mut skip = (old.len() + new.len()).saturating_sub(self.limit);
+        let (mut i, mut j) = (0, 0);
+        while i < old.len() || j < new.len() {
+            let take_old = j == new.len() || (i < old.len() && old.at[i] <= new[j].at);
+            let past = if take_old {
+                i += 1;
+                Past { item: old.items[i - 1], at: old.at[i - 1], kind: old.kinds[i - 1], value: old.values[i - 1] }
+            } else {
+                j += 1;
+                new[j - 1]
+            };
+            if skip > 0 {
+                skip -= 1;
+            } else {
+                history.push(past);
+            }
+        }
+        history
+    }
+
+    fn shard(&self, user: &str) -> &RwLock<HashMap<Box<str>, Vec<Past>>> {
+        &self.shards[self.hash.hash_one(user) as usize % SHARDS]
+    }
+}
+
+impl History {
+    /// The events as models read them.
+    pub fn rows(&self) -> Rows<'_> {
+        Rows { items: &self.items, at: &self.at, kinds: &self.kinds, values: &self.values }
+    }
+
+    fn push(&mut self, past: Past) {
+        self.items.push(past.item);
+        self.at.push(past.at);
+        self.kinds.push(past.kind);
+        self.values.push(past.value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lingxi_data::{Event, Interactions, Purpose};
+    use proptest::prelude::*;
+
+    fn arrived(user: &str, item: &str, at: i64) -> NewEvent {
+        let (user, item) = (user.to_string(), item.to_string());
+        NewEvent { user, item, kind: EventKind::Cart, value: 1.0, at, comment: None, key: None }
+    }
+
+    fn with_known(events: Vec<Event>, check: impl FnOnce(&Known<'_>)) {
+        let users: Interner = ["ann", "bob"].iter().collect();
+        let items: Interner = (0..50).map(|i| format!("i{i}")).collect();
+        let log = Interactions::from_events(events, 2, 50).unwrap();
+        check(&Known { users: &users, items: &items, log: log.for_purpose(Purpose::Serving) });
+    }
+
+    fn bought(item: u32, at: i64) -> Event {
+        Event { user: UserId(0), item: ItemId(item), at, kind: EventKind::Buy, value: 1.0 }
+    }
+
+    #[test]
+    fn a_late_event_takes_its_place_in_time_and_an_unknown_item_is_passed_over() {
+        with_known(vec![bought(1, 10), bought(2, 30)], |known| {
+            let live = Live::new(9);
+            let events = [arrived("ann", "i5", 40), arrived("ann", "new", 41), arrived("ann", "i4", 20)];
+            assert_eq!(live.absorb(known.items, &events), 1);
+            let history = live.history(known, "ann");
+            assert_eq!(history.rows().items, [1, 4, 2, 5].map(ItemId));
+            assert_eq!(history.user, Some(UserId(0)));
+        });
+    }
+
+    #[test]
+    fn an_unknown_shopper_has_a_history_from_the_first_event() {
+        with_known(vec![], |known| {
+            let live = Live::new(9);
+            assert!(live.history(known, "zoe").rows().is_empty());
+            live.absorb(known.items, &[arrived("zoe", "i3", 1)]);
+            let history = live.history(known, "zoe");
+            assert_eq!((history.user, history.rows().items), (None, &[ItemId(3)][..]));
+            assert!(live.history(known, "bob").rows().is_empty());
+        });
+    }
+
+    proptest! {
+        #[test]
+        fn a_history_is_the_latest_events_of_both_sources_in_time_order(
+            old in proptest::collection::vec(0i64..40, 0..30),
+            new in proptest::collection::vec(0i64..40, 0..30),
+            limit in 1usize..20,
+        ) {
+            let mut expected: Vec<i64> = old.iter().chain(&new).copied().collect();
+            expected.sort_unstable();
+            let expected = expected.split_off(expected.len().saturating_sub(limit));
+            with_known(old.iter().map(|at| bought(7, *at)).collect(), |known| {
+                let live = Live::new(limit);
+                live.absorb(known.items, &new.iter().map(|at| arrived("ann", "i8", *at)).collect::<Vec<_>>());
+                assert_eq!(live.history(known, "ann").rows().at, expected);
+            });
+        }
+    }
+}

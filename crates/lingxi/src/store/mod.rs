@@ -1,0 +1,194 @@
+//! What happened since the last build, and what did we show?
+//!
+//! Events and decisions come in from HTTP under external ids (dense ids change with every build); a job is
+//! acknowledged once it is on disk, and the next build, the learner and the live histories read it back. SQLite in WAL
+//! mode with full sync; one thread writes ([`writer`]), any number read.
+//!
+//! In reading order: [`record`] is what is stored, [`schema`] where, [`writer`] how it gets there, [`reader`] how it
+//! comes back.
+
+mod error;
+mod reader;
+mod record;
+mod schema;
+mod writer;
+
+pub use error::{Result, StoreError};
+pub use reader::{Joined, Reader};
+pub use record::{NewEvent, Shown, ShownSlot, StoredEvent};
+pub use writer::Stored;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use writer::{Job, Writer};
+
+/// How the store trades memory and patience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Jobs that may wait; one more is refused with [`StoreError::Busy`].
+    pub queue: usize,
+    /// Jobs that share one transaction at most, and so one sync of the disk.
+    pub group: usize,
+    /// An event on an item answers a slate shown to that shopper at most this long before, in seconds.
+    pub join_window: i64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        StoreOptions { queue: 4096, group: 1024, join_window: 7 * 24 * 3600 }
+    }
+}
+
+/// What the store has done since it was opened.
+#[derive(Debug, Default)]
+pub struct StoreCounts {
+    /// Jobs that wait now.
+    pub queued: AtomicU64,
+    /// Events stored.
+    pub events: AtomicU64,
+    /// Decisions stored.
+    pub decisions: AtomicU64,
+    /// Events that answered a decision.
+    pub joined: AtomicU64,
+    /// Transactions committed: events and decisions per transaction say what group commit gains.
+    pub commits: AtomicU64,
+}
+
+/// The one store of a serving process: a queue, the thread that empties it, and connections that read.
+pub struct Store {
+    path: PathBuf,
+    queue: Mutex<Option<SyncSender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    readers: Mutex<Vec<Reader>>,
+    next_decision: AtomicU64,
+    counts: Arc<StoreCounts>,
+}
+
+impl Store {
+    /// Opens `path`, making the file and its tables if they are missing, and starts the writer.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] if the file cannot be opened, is not a store, or is of a newer version.
+    pub fn open(path: &Path, options: StoreOptions) -> Result<Store> {
+        let (connection, first_decision) = schema::open_to_write(path)?;
+        let counts = Arc::new(StoreCounts::default());
+        let (sender, receiver) = sync_channel(options.queue.max(1));
+        let writer = Writer::new(connection, options, counts.clone());
+        let thread = std::thread::Builder::new()
+            .name("lingxi-store".into())
+            .spawn(move || writer.run(&receiver))
+            .map_err(|e| StoreError::Open { path: path.to_path_buf(), why: format!("writer thread: {e}") })?;
+        Ok(Store {
+            path: path.to_path_buf(),
+            queue: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+            readers: Mutex::new(Vec::new()),
+            next_decision: AtomicU64::new(first_decision),
+            counts,
+        })
+    }
+
+    /// Queues a batch of events, stored whole or not at all. `done` is called from the writer's thread once the batch is
+    /// on disk (or has failed), before any later job is: what it does is seen by whoever is told afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] if the queue is full and [`StoreError::Closed`] after [`Store::close`]; `done` is dropped.
+    pub fn append_then(&self, events: Vec<NewEvent>, done: impl FnOnce(Result<Stored>) + Send + 'static) -> Result<()> {
+        self.enqueue(Job::Events { events, done: Box::new(done) })
+    }
+
+    /// Stores a batch of events and waits until it is on disk.
+    ///
+    /// # Errors
+    /// As [`Store::append_then`], and [`StoreError::Write`] if the disk refused.
+    pub fn append(&self, events: Vec<NewEvent>) -> Result<Stored> {
+        let (tell, told) = sync_channel(1);
+        self.append_then(events, move |result| {
+            let _ = tell.send(result);
+        })?;
+        told.recv().map_err(|_| StoreError::Closed)?
+    }
+
+    /// A number for the next decision: unique in this store for ever, also after a crash.
+    pub fn next_decision_id(&self) -> u64 {
+        self.next_decision.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Queues a decision. It is on disk a few milliseconds later, and always before events queued after it, so
+    /// feedback finds it; a crash within those milliseconds may lose it, which is why nothing is acknowledged by it.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] if the queue is full, [`StoreError::Closed`] after [`Store::close`].
+    pub fn record(&self, shown: Shown) -> Result<()> {
+        self.enqueue(Job::Decision(shown))
+    }
+
+    /// Waits until everything queued before is on disk.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn flush(&self) -> Result<()> {
+        self.append(Vec::new()).map(drop)
+    }
+
+    /// Reads with a connection of its own, kept for the next reader.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] if the file cannot be read, and whatever `read` returns.
+    pub fn read<T>(&self, read: impl FnOnce(&Reader) -> Result<T>) -> Result<T> {
+        let idle = lock(&self.readers).pop();
+        let reader = idle.map_or_else(|| Reader::open(&self.path), Ok)?;
+        let result = read(&reader);
+        lock(&self.readers).push(reader);
+        result
+    }
+
+    /// What the store has done since it was opened.
+    pub fn counts(&self) -> &StoreCounts {
+        &self.counts
+    }
+
+    /// Refuses new jobs, stores those that wait, moves the log into the database and stops the writer. Twice is once.
+    pub fn close(&self) {
+        lock(&self.readers).clear();
+        drop(lock(&self.queue).take());
+        if let Some(thread) = lock(&self.thread).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's writer panicked; acknowledged events are on disk");
+        }
+    }
+
+    /// Whether jobs are taken: not closed, and the writer runs.
+    pub fn is_open(&self) -> bool {
+        lock(&self.thread).as_ref().is_some_and(|thread| !thread.is_finished()) && lock(&self.queue).is_some()
+    }
+
+    fn enqueue(&self, job: Job) -> Result<()> {
+        let queue = lock(&self.queue);
+        let sender = queue.as_ref().ok_or(StoreError::Closed)?;
+        // Counted before it is sent: the writer counts down, and must never do so first.
+        self.counts.queued.fetch_add(1, Ordering::Relaxed);
+        sender.try_send(job).map_err(|refused| {
+            self.counts.queued.fetch_sub(1, Ordering::Relaxed);
+            match refused {
+                TrySendError::Full(_) => StoreError::Busy,
+                TrySendError::Disconnected(_) => StoreError::Closed,
+            }
+        })
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// A lock whose holder panicked still guards whole data here: each change under it is a single push, pop or take.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

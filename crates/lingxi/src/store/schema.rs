@@ -1,0 +1,116 @@
+//! The tables, their version, and how a connection must be set before it may write.
+
+use super::error::{Result, StoreError};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use std::path::Path;
+use std::time::Duration;
+
+/// Written into the file; a store of another version is refused, not guessed at.
+const VERSION: i64 = 1;
+
+/// "lgxi": tells our file from any other SQLite database.
+const APPLICATION: i64 = 0x6c67_7869;
+
+const TABLES: &str = "
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('openings', 0);
+
+CREATE TABLE events (
+    seq     INTEGER PRIMARY KEY,                -- order of arrival
+    user    TEXT NOT NULL,
+    item    TEXT NOT NULL,
+    kind    TEXT NOT NULL,
+    value   REAL NOT NULL,
+    at      INTEGER NOT NULL,                   -- unix seconds
+    comment TEXT,
+    key     TEXT UNIQUE                         -- idempotency
+) STRICT;
+CREATE INDEX events_of_user ON events (user, at);
+
+CREATE TABLE decisions (
+    id       INTEGER PRIMARY KEY,
+    user     TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    policy   TEXT NOT NULL,
+    snapshot TEXT NOT NULL,
+    seed     INTEGER NOT NULL                   -- the 64 bits, as signed
+) STRICT;
+CREATE INDEX decisions_of_user ON decisions (user, at);
+
+CREATE TABLE slots (
+    decision   INTEGER NOT NULL REFERENCES decisions (id),
+    place      INTEGER NOT NULL,                -- from 0
+    item       TEXT NOT NULL,
+    score      REAL NOT NULL,
+    propensity REAL NOT NULL,
+    explored   INTEGER NOT NULL,
+    PRIMARY KEY (decision, place)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE feedback (
+    event    INTEGER PRIMARY KEY REFERENCES events (seq),       -- an event answers one decision at most
+    decision INTEGER NOT NULL REFERENCES decisions (id),
+    place    INTEGER NOT NULL,
+    kind     TEXT NOT NULL,
+    UNIQUE (decision, place, kind)                              -- and an act on a place is counted once
+) STRICT;
+";
+
+/// Opens `path` for the one writer and makes the tables if the file is new. The second value is the first decision id
+/// of this opening: the number of openings in the upper bits, so that an id given out and lost in a crash never returns.
+pub fn open_to_write(path: &Path) -> Result<(Connection, u64)> {
+    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|e| fail(path, e))?;
+    }
+    let mut connection = Connection::open(path).map_err(|e| fail(path, e))?;
+    prepare(&mut connection, path)?;
+    let openings: i64 = connection
+        .query_row("UPDATE meta SET value = value + 1 WHERE name = 'openings' RETURNING value", [], |row| row.get(0))
+        .map_err(|e| fail(path, e))?;
+    Ok((connection, ((openings as u64) << 32) | 1))
+}
+
+/// Opens `path` to read beside the writer.
+pub fn open_to_read(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        Ok(connection)
+    };
+    open().map_err(|e| StoreError::Read(format!("{}: {e}", path.display())))
+}
+
+fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
+    let wrong = |why: String| StoreError::Open { path: path.to_path_buf(), why };
+    let sql = |e: rusqlite::Error| fail(path, e);
+    connection.busy_timeout(Duration::from_secs(5)).map_err(sql)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
+    // FULL syncs the log at every commit: what is acknowledged survives a power cut, not only a killed process.
+    connection.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
+    connection.pragma_update(None, "foreign_keys", true).map_err(sql)?;
+    let read =
+        |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).optional().map_err(sql);
+    let (application, version) = (read("application_id")?.unwrap_or(0), read("user_version")?.unwrap_or(0));
+    match (application, version) {
+        (APPLICATION, VERSION) => return Ok(()),
+        (0, 0) => {}
+        (APPLICATION, newer) => {
+            return Err(wrong(format!("expected version {VERSION}, got {newer}; use the lingxi that wrote it")));
+        }
+        _ => return Err(wrong("expected a lingxi store, got another database; name another file".into())),
+    }
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |r| r.get(0)).map_err(sql)?;
+    if tables > 0 {
+        return Err(wrong("expected a lingxi store, got another database; name another file".into()));
+    }
+    let transaction = connection.transaction().map_err(sql)?;
+    transaction.execute_batch(TABLES).map_err(sql)?;
+    transaction.pragma_update(None, "application_id", APPLICATION).map_err(sql)?;
+    transaction.pragma_update(None, "user_version", VERSION).map_err(sql)?;
+    transaction.commit().map_err(sql)
+}
+
+fn fail(path: &Path, why: impl std::fmt::Display) -> StoreError {
+    StoreError::Open { path: path.to_path_buf(), why: format!("{why}; check the path and its permissions") }
+}
