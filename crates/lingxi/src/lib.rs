@@ -1,5 +1,26 @@
-//! lingxi.
+//! Lingxi: from a shop's logs to explained recommendations, with one command.
+//!
+//! This crate is the door of the house: it puts the rooms (the other `lingxi-*` crates) together and holds what needs a
+//! terminal, a disk or a socket. In reading order:
+//!
+//! - what a person can ask for: [`cli`], and one file per answer: [`commands`]
+//! - where models and demo data come from: [`assets`]
+//! - what keeps and answers: [`store`] makes events durable, [`live`] knows what each shopper did since the models were
+//!   trained, [`http`] is the door for other programs
+//! - what every command uses: [`progress`] how far it is, [`report`] what people and programs read, [`failure`] whose
+//!   turn it is when something goes wrong
+
+pub mod cli;
+pub mod commands;
+
+pub mod assets;
+
+pub mod store;
+
+pub mod live;
 
 pub mod http;
-pub mod live;
-pub mod store;
+
+pub mod failure;
+pub mod progress;
+pub mod report;

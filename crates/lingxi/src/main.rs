@@ -1,2 +1,36 @@
-//! lingxi.
-fn main() {}
+//! The `lingxi` program: arguments in, one command run, an exit code out.
+//!
+//! 0: done. 2: the person can put it right; the message says how. 1: the program is at fault.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use lingxi::cli::{Cli, Command};
+use lingxi::{commands, failure};
+
+fn main() -> ExitCode {
+    start_log();
+    let done = match Cli::parse().command {
+        Command::Demo(args) => commands::demo::run(&args),
+        Command::Assets(args) => commands::assets::run(&args),
+        Command::Ingest(args) => commands::ingest::run(&args),
+        Command::Evaluate(args) => commands::evaluate::run(&args),
+        Command::Reproduce(args) => commands::reproduce::run(&args),
+        Command::Serve(args) => commands::serve::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let verdict = failure::judge(&error);
+            verdict.lines.iter().for_each(|line| eprintln!("{line}"));
+            ExitCode::from(verdict.code)
+        }
+    }
+}
+
+/// Log lines go to stderr; `RUST_LOG` chooses them, by default only warnings.
+fn start_log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

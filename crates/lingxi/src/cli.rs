@@ -1,0 +1,206 @@
+//! What can a person ask for?
+//!
+//! The words of the command line, as typed; nothing is opened or checked here beyond their form. Each command's answer
+//! is the file of the same name in [`crate::commands`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A shop's recommendation engine: from logs to explained recommendations.
+#[derive(Debug, Parser)]
+#[command(name = "lingxi", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands, in the order in which a newcomer meets them.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fetch data, train, evaluate against baselines and serve, all in one
+    Demo(DemoArgs),
+    /// List, fetch and verify the models and data that the demo uses
+    Assets(AssetsArgs),
+    /// Read and clean a shop's files, and say what was dropped and why
+    Ingest(IngestArgs),
+    /// Train and evaluate by full-catalogue ranking on any data
+    Evaluate(EvaluateArgs),
+    /// Train and evaluate under a published protocol, our rows under the published ones
+    Reproduce(ReproduceArgs),
+    /// Answer over HTTP: feedback, recommendations with reasons, similar goods, search
+    Serve(ServeArgs),
+}
+
+/// The demo's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoData {
+    /// A year of grocery baskets; its publisher calls it simulated
+    #[value(name = "completejourney")]
+    CompleteJourney,
+    /// MovieLens 100k, real ratings
+    #[value(name = "ml-100k")]
+    MovieLens100k,
+}
+
+/// `lingxi demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Which data
+    #[arg(long, value_enum, default_value = "completejourney")]
+    pub data: DemoData,
+    /// A recipe of one's own instead of the demo's
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// Stop after the figures
+    #[arg(long)]
+    pub no_serve: bool,
+    /// Rebuild everything, reuse no artefact
+    #[arg(long)]
+    pub fresh: bool,
+    /// Port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 8088)]
+    pub port: u16,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lingxi assets`.
+#[derive(Debug, Args)]
+pub struct AssetsArgs {
+    /// What to do with the assets.
+    #[command(subcommand)]
+    pub action: AssetsAction,
+}
+
+/// What can be done with assets.
+#[derive(Debug, Subcommand)]
+pub enum AssetsAction {
+    /// Show each asset with size, licence, state and sources
+    List {
+        /// Print one JSON line on stdout
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch the named assets, or all, into the cache directory (LINGXI_CACHE)
+    Fetch {
+        /// Names as in `lingxi assets list`
+        names: Vec<String>,
+        /// A directory with NAME/FILE, tried before all other sources (also LINGXI_ASSETS)
+        #[arg(long, value_name = "DIR")]
+        from: Option<PathBuf>,
+        /// Print one JSON line on stdout, no progress
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hash every file again and name what is wrong
+    Verify {
+        /// Names as in `lingxi assets list`; all that are here if none is given
+        names: Vec<String>,
+        /// Print one JSON line on stdout, no progress
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `lingxi ingest`.
+#[derive(Debug, Args)]
+pub struct IngestArgs {
+    /// The recipe that says which files there are and what their columns mean
+    #[arg(long, value_name = "FILE")]
+    pub recipe: PathBuf,
+    /// The directory that the recipe's paths are relative to (its own directory if absent)
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Write the cleaned events and catalogue into this directory
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lingxi evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// The recipe: columns, split, models and metrics
+    #[arg(long, value_name = "FILE")]
+    pub recipe: PathBuf,
+    /// The directory with the data
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lingxi reproduce`.
+#[derive(Debug, Args)]
+pub struct ReproduceArgs {
+    /// Which published protocol: beauty, ml1m, grocery, scientific, retailrocket, sessions
+    pub name: String,
+    /// The directory with the data
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// A recipe of one's own instead of recipes/NAME.toml
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lingxi serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The recipe to build from, or to reuse what was built from it
+    #[arg(long, value_name = "FILE")]
+    pub recipe: PathBuf,
+    /// The directory that the recipe's paths are relative to (its own directory if absent)
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1:8088")]
+    pub addr: SocketAddr,
+    /// The SQLite file with events and decisions (in the cache directory if absent)
+    #[arg(long, value_name = "FILE")]
+    pub store: Option<PathBuf>,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_demo_needs_no_argument() {
+        let Command::Demo(args) = Cli::parse_from(["lingxi", "demo"]).command else { panic!("expected demo") };
+        assert_eq!((args.data, args.seed, args.port), (DemoData::CompleteJourney, 1, 8088));
+        assert!(!args.no_serve && !args.fresh && !args.json && args.recipe.is_none());
+    }
+
+    #[test]
+    fn unknown_data_is_refused() {
+        assert!(Cli::try_parse_from(["lingxi", "demo", "--data", "netflix"]).is_err());
+    }
+}

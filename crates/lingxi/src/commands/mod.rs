@@ -1,0 +1,11 @@
+//! How is each command answered?
+//!
+//! One file per command of [`crate::cli`]: it reads its arguments, calls the rooms that do the work, and prints a
+//! table or, with `--json`, the one result line.
+
+pub mod assets;
+pub mod demo;
+pub mod evaluate;
+pub mod ingest;
+pub mod reproduce;
+pub mod serve;

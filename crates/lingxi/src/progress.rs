@@ -1,0 +1,175 @@
+//! How far is it?
+//!
+//! A stage of work says its name, its total and how much is done; out comes a bar with rate and remaining time on a
+//! terminal, one line at the end of the stage when stderr is a file or a pipe, and nothing at all with `--json`.
+//! Everything goes to stderr, so that stdout stays what other programs read.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::report::{count, duration};
+
+/// Work shorter than this shows no bar: a bar that flashes past tells nobody anything.
+const QUIET: Duration = Duration::from_millis(400);
+
+/// Where progress goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Silent,
+    Lines,
+    Bars,
+}
+
+/// What a stage counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes, shown as MiB.
+    Bytes,
+    /// Things with a plural name: `rows`, `texts`, `shoppers`.
+    Of(&'static str),
+}
+
+/// Starts stages. Cheap to copy and to hand down.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    mode: Mode,
+}
+
+impl Progress {
+    /// Bars on a terminal, lines elsewhere, silence when `quiet` (with `--json`).
+    pub fn new(quiet: bool) -> Self {
+        let mode = match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Mode::Silent,
+            (false, true) => Mode::Bars,
+            (false, false) => Mode::Lines,
+        };
+        Self { mode }
+    }
+
+    /// Shows nothing, for tests and library use.
+    pub fn silent() -> Self {
+        Self { mode: Mode::Silent }
+    }
+
+    /// Starts a stage. `total` is `None` while nobody knows how much there is.
+    pub fn stage(&self, name: &str, total: Option<u64>, unit: Unit) -> Stage {
+        let target = match self.mode {
+            Mode::Bars => ProgressDrawTarget::stderr_with_hz(10),
+            Mode::Silent | Mode::Lines => ProgressDrawTarget::hidden(),
+        };
+        let bar = ProgressBar::with_draw_target(total, target).with_style(style(total.is_some(), unit));
+        bar.set_prefix(name.to_owned());
+        Stage { bar, name: name.to_owned(), mode: self.mode, unit, started: Instant::now() }
+    }
+
+    /// One line between stages, such as what is being waited for.
+    pub fn note(&self, line: &str) {
+        if self.mode != Mode::Silent {
+            eprintln!("{line}");
+        }
+    }
+}
+
+/// One stage under way; the bar goes when it is dropped, [`Stage::finish`] also leaves a line.
+#[derive(Debug)]
+pub struct Stage {
+    bar: ProgressBar,
+    name: String,
+    mode: Mode,
+    unit: Unit,
+    started: Instant,
+}
+
+impl Stage {
+    /// `done` things are finished, counted from the start of the stage.
+    pub fn set(&self, done: u64) {
+        // Hidden bars only count; visible ones stay away until the work has proven long.
+        if self.mode == Mode::Bars && self.started.elapsed() < QUIET {
+            self.bar.update(|state| state.set_pos(done));
+        } else {
+            self.bar.set_position(done);
+        }
+    }
+
+    /// `more` things are finished.
+    pub fn add(&self, more: u64) {
+        self.set(self.bar.position() + more);
+    }
+
+    /// The total became known, or changed.
+    pub fn set_total(&self, total: u64) {
+        self.bar.set_style(style(true, self.unit));
+        self.bar.set_length(total);
+    }
+
+    /// Things finished so far.
+    pub fn done(&self) -> u64 {
+        self.bar.position()
+    }
+
+    /// Ends the stage with one line: name, amount, time, and `note` where there is something to say.
+    pub fn finish(self, note: &str) {
+        self.bar.finish_and_clear();
+        if self.mode != Mode::Silent {
+            eprintln!("{}", closing_line(&self.name, self.bar.position(), self.unit, self.started.elapsed(), note));
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(known: bool, unit: Unit) -> ProgressStyle {
+    let amount = match unit {
+        Unit::Bytes if known => "{bytes}/{total_bytes}  {bytes_per_sec}".to_owned(),
+        Unit::Bytes => "{bytes}  {bytes_per_sec}".to_owned(),
+        Unit::Of(name) if known => format!("{{human_pos}}/{{human_len}} {name}  {{per_sec}}"),
+        Unit::Of(name) => format!("{{human_pos}} {name}  {{per_sec}}"),
+    };
+    let template = match known {
+        true => format!("{{prefix:<28}} [{{bar:24}}] {amount}  {{eta}} left"),
+        false => format!("{{prefix:<28}} {{spinner}} {amount}  {{elapsed}}"),
+    };
+    ProgressStyle::with_template(&template).expect("the templates above are valid").progress_chars("=> ")
+}
+
+fn closing_line(name: &str, done: u64, unit: Unit, took: Duration, note: &str) -> String {
+    let amount = match (done, unit) {
+        (0, _) => String::new(),
+        (_, Unit::Bytes) => format!("{}  ", HumanBytes(done)),
+        (_, Unit::Of(what)) => format!("{} {what}  ", count(done)),
+    };
+    let line = format!("{name:<28} {amount}{}", duration(took.as_secs_f64()));
+    if note.is_empty() { line } else { format!("{line}  {note}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closing_line_says_name_amount_time_and_note() {
+        let took = Duration::from_millis(2500);
+        assert_eq!(
+            closing_line("encode", 12_345, Unit::Of("texts"), took, "3 cached"),
+            format!("{:<28} 12,345 texts  2.5 s  3 cached", "encode")
+        );
+        assert_eq!(closing_line("fetch", 1 << 20, Unit::Bytes, took, ""), format!("{:<28} 1.00 MiB  2.5 s", "fetch"));
+        assert_eq!(closing_line("wait", 0, Unit::Bytes, took, ""), format!("{:<28} 2.5 s", "wait"));
+    }
+
+    #[test]
+    fn a_stage_counts_in_every_mode() {
+        for mode in [Mode::Silent, Mode::Lines, Mode::Bars] {
+            let stage = Progress { mode }.stage("count", Some(10), Unit::Of("rows"));
+            stage.set(3);
+            stage.add(4);
+            assert_eq!(stage.done(), 7, "{mode:?}");
+        }
+    }
+}
