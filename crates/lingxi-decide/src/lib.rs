@@ -1,1 +1,24 @@
-//! lingxi-decide.
+//! Which slate, with what probability?
+//!
+//! A shopper's [`Context`](lingxi_data::Context) comes in; a slate of [`Slot`](lingxi_data::Slot)s goes out, each with the
+//! exact probability of having been put there. On the way: [`recall`] proposes a few hundred of many goods ([`hnsw`] finds
+//! those near a vector without looking at all), a [`Score`](lingxi_data::Score) ranks them, [`rules`] say what may be
+//! shown, a [`policy`] explores within the rules, and [`decide()`] calls them in this order. Nothing here learns
+//! and nothing reads a clock: time, seed and models are arguments.
+//!
+//! [`conformance`] holds what every recall and every policy must obey, for the tests of this crate and of others.
+
+pub mod conformance;
+pub mod decide;
+pub mod error;
+pub mod hnsw;
+pub mod policy;
+pub mod recall;
+pub mod rules;
+
+pub use decide::{Slate, Stages, decide, rank};
+pub use error::{DecideError, Result};
+pub use hnsw::{HnswConfig, HnswIndex};
+pub use policy::PolicyConfig;
+pub use recall::{ExactRecall, HistoryRecall, HnswRecall, Listed, Union, recall_at};
+pub use rules::{Repeats, Rule, Rules, RulesConfig};

@@ -1,1 +1,8 @@
 //! Integration tests, one binary.
+
+mod decide;
+mod hnsw;
+mod policy;
+mod recall;
+mod rules;
+mod shop;

@@ -1,0 +1,48 @@
+//! Several sources as one: the first of each, then the second of each, and so on, so that no source starves another.
+
+use lingxi_data::{Context, ItemId, Recall};
+use std::collections::HashSet;
+
+/// Takes from its sources in turn, no item twice.
+pub struct Union {
+    sources: Vec<Box<dyn Recall>>,
+}
+
+impl Union {
+    /// Sources in the order in which they take turns.
+    pub fn new(sources: Vec<Box<dyn Recall>>) -> Union {
+        Union { sources }
+    }
+}
+
+impl Recall for Union {
+    fn name(&self) -> &'static str {
+        "union"
+    }
+
+    fn recall(&self, context: &Context<'_>, k: usize) -> Vec<ItemId> {
+        let lists: Vec<Vec<ItemId>> = self.sources.iter().map(|s| s.recall(context, k)).collect();
+        in_turn(&lists, &[], k)
+    }
+}
+
+/// Up to `k` items of `lists` in turn, no item twice and none of `without`.
+pub(super) fn in_turn(lists: &[Vec<ItemId>], without: &[ItemId], k: usize) -> Vec<ItemId> {
+    let mut seen: HashSet<ItemId> = without.iter().copied().collect();
+    let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
+    let turns = (0..longest).flat_map(|turn| lists.iter().filter_map(move |list| list.get(turn)));
+    turns.copied().filter(|item| seen.insert(*item)).take(k).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_source_has_its_turn_and_no_item_comes_twice() {
+        let list = |ids: &[u32]| ids.iter().copied().map(ItemId).collect::<Vec<_>>();
+        let lists = [list(&[1, 2, 3]), list(&[2]), list(&[7, 1, 8, 9])];
+        assert_eq!(in_turn(&lists, &[], 10), list(&[1, 2, 7, 3, 8, 9]));
+        assert_eq!(in_turn(&lists, &list(&[7]), 3), list(&[1, 2, 3]));
+    }
+}

@@ -1,0 +1,232 @@
+//! What may be shown, and which rule says no?
+//!
+//! A [`RulesConfig`] from the recipe and the catalogue give [`Rules`], once per snapshot; for one shopper
+//! [`Rules::for_shopper`] gives [`Allowed`], which the policy asks before each place. Every refusal names its [`Rule`], so
+//! that reasons can say why something better scored is missing.
+
+use crate::{DecideError, Result};
+use lingxi_data::{Catalog, CategoryId, Context, EventKind, ItemId, Scored, Slot};
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+/// The rules as a recipe writes them; everything left out allows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RulesConfig {
+    /// At most this many of one category on a slate; goods without a category are not capped.
+    pub per_category: Option<usize>,
+    /// Whether goods that the shopper already has may be shown again.
+    pub repeats: Repeats,
+    /// The events that mean that a shopper has an item.
+    pub bought_by: Vec<EventKind>,
+    /// Whether goods that cannot be sold now are shown.
+    pub show_unavailable: bool,
+    /// External ids that are never shown.
+    pub blocked: Vec<String>,
+    /// Only goods whose price is known and at least this, in the shop's currency.
+    pub min_price: Option<f32>,
+    /// Only goods whose price is known and at most this, in the shop's currency.
+    pub max_price: Option<f32>,
+}
+
+impl Default for RulesConfig {
+    fn default() -> Self {
+        RulesConfig {
+            per_category: None,
+            repeats: Repeats::Wanted {},
+            bought_by: vec![EventKind::Buy, EventKind::Rate],
+            show_unavailable: false,
+            blocked: Vec::new(),
+            min_price: None,
+            max_price: None,
+        }
+    }
+}
+
+/// May a shopper be shown what they already have? Groceries yes, films no, shoes after a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "kebab-case")]
+pub enum Repeats {
+    /// Yes.
+    Wanted {},
+    /// No.
+    Never {},
+    /// Once this many days have passed since they last bought it.
+    After {
+        /// Days of 86,400 seconds.
+        days: u32,
+    },
+}
+
+/// Why an item may not take a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case", tag = "rule")]
+pub enum Rule {
+    /// It is on the block list.
+    Blocked,
+    /// It cannot be sold now.
+    Unavailable,
+    /// Its price is outside the range, or unknown while a range is set.
+    Price,
+    /// The shopper already has it.
+    AlreadyBought,
+    /// The slate has enough of its category.
+    CategoryCap {
+        /// The category.
+        category: CategoryId,
+        /// How many of it a slate may hold.
+        most: usize,
+    },
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::Blocked => f.write_str("blocked by the shop"),
+            Rule::Unavailable => f.write_str("not available"),
+            Rule::Price => f.write_str("outside the price range"),
+            Rule::AlreadyBought => f.write_str("already bought"),
+            Rule::CategoryCap { most, .. } => write!(f, "at most {most} per category"),
+        }
+    }
+}
+
+/// The rules, checked against one catalogue. Memory: 9 bytes an item.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    config: RulesConfig,
+    /// What is wrong with each item whoever asks.
+    fixed: Vec<Option<Refusal>>,
+    category: Vec<Option<CategoryId>>,
+    unknown: Vec<String>,
+}
+
+/// The rules that look at the item alone.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    Blocked,
+    Unavailable,
+    Price,
+}
+
+impl From<Refusal> for Rule {
+    fn from(refusal: Refusal) -> Rule {
+        match refusal {
+            Refusal::Blocked => Rule::Blocked,
+            Refusal::Unavailable => Rule::Unavailable,
+            Refusal::Price => Rule::Price,
+        }
+    }
+}
+
+impl Rules {
+    /// Resolves the configuration against a catalogue.
+    ///
+    /// # Errors
+    /// [`DecideError::Config`] if a cap is 0 or a price range is empty.
+    pub fn new(config: RulesConfig, catalog: &Catalog) -> Result<Rules> {
+        if config.per_category == Some(0) {
+            return Err(DecideError::Config { what: "per_category", expected: "at least 1", got: "0".into() });
+        }
+        let range = config.min_price.unwrap_or(f32::NEG_INFINITY)..=config.max_price.unwrap_or(f32::INFINITY);
+        if range.is_empty() {
+            return Err(DecideError::Config {
+                what: "min_price, max_price",
+                expected: "a minimum that is not above the maximum",
+                got: format!("{:?} to {:?}", config.min_price, config.max_price),
+            });
+        }
+        let priced = config.min_price.is_some() || config.max_price.is_some();
+        let mut fixed: Vec<Option<Refusal>> = (0..catalog.len())
+            .map(|i| {
+                if !catalog.available[i] && !config.show_unavailable {
+                    Some(Refusal::Unavailable)
+                } else {
+                    (priced && !range.contains(&catalog.price[i])).then_some(Refusal::Price)
+                }
+            })
+            .collect();
+        let mut unknown = Vec::new();
+        for name in &config.blocked {
+            match catalog.ids.get(name) {
+                Some(id) => fixed[id as usize] = Some(Refusal::Blocked),
+                None => unknown.push(name.clone()),
+            }
+        }
+        Ok(Rules { config, fixed, category: catalog.category.clone(), unknown })
+    }
+
+    /// The configuration that these rules were made from.
+    pub fn config(&self) -> &RulesConfig {
+        &self.config
+    }
+
+    /// Blocked ids that the catalogue does not hold: harmless if the item is gone, worth a warning if mistyped.
+    pub fn unknown_blocked(&self) -> &[String] {
+        &self.unknown
+    }
+
+    /// The rules for one shopper at one time.
+    pub fn for_shopper(&self, context: &Context<'_>) -> Allowed<'_> {
+        let since = match self.config.repeats {
+            Repeats::Wanted {} => None,
+            Repeats::Never {} => Some(i64::MIN),
+            Repeats::After { days } => Some(context.now.saturating_sub(i64::from(days) * 86_400)),
+        };
+        let history = &context.history;
+        let bought = since.map_or_else(HashSet::new, |since| {
+            let had = |i: &usize| history.at[*i] > since && self.config.bought_by.contains(&history.kinds[*i]);
+            (0..history.len()).filter(had).map(|i| history.items[i]).collect()
+        });
+        Allowed { rules: self, bought }
+    }
+}
+
+/// The rules as they stand for one shopper.
+#[derive(Clone, Debug)]
+pub struct Allowed<'a> {
+    rules: &'a Rules,
+    bought: HashSet<ItemId>,
+}
+
+impl Allowed<'_> {
+    /// The rule that keeps `item` from the next place after `slots`; `None` if it may be shown. An item outside the
+    /// catalogue cannot be sold.
+    pub fn refusal(&self, slots: &[Slot], item: ItemId) -> Option<Rule> {
+        if let Some(rule) = self.refusal_anywhere(item) {
+            return Some(rule);
+        }
+        let (most, category) = (self.rules.config.per_category?, self.rules.category[item.index()]?);
+        let same = slots.iter().filter(|s| self.rules.category.get(s.item.index()) == Some(&Some(category))).count();
+        (same >= most).then_some(Rule::CategoryCap { category, most })
+    }
+
+    /// The rule that keeps `item` from every place of this shopper's slate, whatever else is on it.
+    pub fn refusal_anywhere(&self, item: ItemId) -> Option<Rule> {
+        match self.rules.fixed.get(item.index()) {
+            None => Some(Rule::Unavailable),
+            Some(Some(refusal)) => Some((*refusal).into()),
+            Some(None) => self.bought.contains(&item).then_some(Rule::AlreadyBought),
+        }
+    }
+
+    /// What a policy asks.
+    pub fn eligible(&self, slots: &[Slot], item: ItemId) -> bool {
+        self.refusal(slots, item).is_none()
+    }
+
+    /// How many goods the shopper may not be shown because they have them.
+    pub fn already_bought(&self) -> usize {
+        self.bought.len()
+    }
+
+    /// Candidates that a rule kept away although they scored above an item that was shown for its score, best first.
+    pub fn kept_away(&self, scored: &Scored, slots: &[Slot]) -> Vec<(ItemId, Rule)> {
+        let places: HashMap<ItemId, usize> = scored.items.iter().enumerate().map(|(i, item)| (*item, i)).collect();
+        let last = slots.iter().filter(|s| !s.explored).filter_map(|s| places.get(&s.item)).max().copied().unwrap_or(0);
+        let shown: HashSet<ItemId> = slots.iter().map(|s| s.item).collect();
+        let missing = scored.items[..last].iter().filter(|item| !shown.contains(item));
+        missing.filter_map(|&item| Some((item, self.refusal(slots, item)?))).collect()
+    }
+}
