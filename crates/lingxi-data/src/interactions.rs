@@ -226,6 +226,12 @@ impl Interactions {
         self.items.is_empty()
     }
 
+    /// The columns as they lie, to be kept on disk.
+    pub(crate) fn columns(&self) -> Columns<'_> {
+        let Interactions { items, at, kinds, values, offsets, consent, .. } = self;
+        Columns { items, at, kinds, values, offsets, consent }
+    }
+
     fn rows(&self, user: UserId) -> Rows<'_> {
         let (a, b) = match self.offsets.get(user.index()..user.index() + 2) {
             Some(w) => (w[0], w[1]),
@@ -233,6 +239,16 @@ impl Interactions {
         };
         Rows { items: &self.items[a..b], at: &self.at[a..b], kinds: &self.kinds[a..b], values: &self.values[a..b] }
     }
+}
+
+/// The raw columns of [`Interactions`].
+pub(crate) struct Columns<'a> {
+    pub items: &'a [ItemId],
+    pub at: &'a [i64],
+    pub kinds: &'a [EventKind],
+    pub values: &'a [f32],
+    pub offsets: &'a [usize],
+    pub consent: &'a [u8],
 }
 
 /// The events that may be read for one purpose.

@@ -14,13 +14,15 @@ pub mod decision;
 pub mod error;
 pub mod fingerprint;
 pub mod ids;
+pub mod ingest;
 pub mod interactions;
 pub mod stage;
+pub mod text;
 pub mod vectors;
 
 pub use catalog::{Catalog, CategoryId};
 pub use decision::{Decision, Feedback, Slot};
-pub use error::{DataError, Result};
+pub use error::{DataError, InputError, Result};
 pub use fingerprint::Fingerprint;
 pub use ids::{Interner, ItemId, UserId};
 pub use interactions::{Event, EventKind, Events, Interactions, Purpose, Rows};

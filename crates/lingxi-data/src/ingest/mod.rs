@@ -1,0 +1,176 @@
+//! How do a shop's files become columns with dense ids?
+//!
+//! A [`Source`] (a few lines of TOML) and its files come in; [`Ingested`] goes out: interactions sorted by shopper and
+//! time, the catalogue, attributes of shoppers, triples, and a [`Report`] in which every row that was read is either
+//! kept or counted under the rule that dropped it.
+//!
+//! In reading order: [`source`] is what a person writes, `table` (with `lines`, `delimited`, `jsonl`, `columnar`) turns
+//! any format into rows of cells, `guess` finds columns by their names, `time` reads times, [`clean`] lists the rules,
+//! `events`, `items`, `shoppers` and `knowledge` read one kind of file each, `sequence` sorts and drops duplicates and
+//! robots, [`standardise`] puts numbers on one scale, [`report`] says what happened, `stored` keeps it all on disk.
+
+pub mod clean;
+mod columnar;
+mod delimited;
+mod events;
+mod guess;
+mod items;
+mod jsonl;
+mod knowledge;
+mod lines;
+pub mod report;
+mod sequence;
+mod shoppers;
+pub mod source;
+pub mod standardise;
+mod stored;
+mod table;
+mod time;
+
+pub use clean::{Clean, Rule, UnknownItems};
+pub use knowledge::Knowledge;
+pub use report::Report;
+pub use source::{Format, Part, Source};
+pub use standardise::Standardised;
+
+use crate::catalog::Attribute;
+use crate::{Catalog, InputError, Interactions, Interner, Result};
+use events::{Clock, EventReader, Ids, Raw};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// How far reading has come; given to the caller about every hundred thousand rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// Rows of it read so far.
+    pub rows: u64,
+    /// Share of it that is read, 0 to 1.
+    pub done: f32,
+}
+
+/// Everything that came out of a shop's files.
+#[derive(Clone, Debug)]
+pub struct Ingested {
+    /// All events that were kept.
+    pub interactions: Interactions,
+    /// The events of each part of a published split, with the same ids.
+    pub parts: BTreeMap<Part, Interactions>,
+    /// External ids of shoppers.
+    pub users: Interner,
+    /// What is sold.
+    pub catalog: Catalog,
+    /// What is known of shoppers: one value per shopper in each column, empty where unknown.
+    pub user_attributes: Vec<Attribute>,
+    /// Numeric columns of the catalogue on one scale, one value per item.
+    pub numeric: Vec<Standardised>,
+    /// Knowledge triples.
+    pub knowledge: Knowledge,
+    /// Whether `at` is unix seconds; otherwise it is a position that only orders.
+    pub timed: bool,
+    /// What was read, guessed, dropped and filled.
+    pub report: Report,
+}
+
+/// Reads, checks, cleans and sorts the files of `source`; their paths are relative to `base`.
+///
+/// # Errors
+/// [`InputError`] if a file cannot be used as described, most of its rows are misread, no event is left, or a row breaks
+/// a rule that is switched off and cannot be kept.
+pub fn read(source: &Source, base: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Ingested> {
+    if source.events.is_empty() {
+        return Err(InputError::new(base, "at least one [[events]]", "none", "describe a log of events").into());
+    }
+    let clean = &source.clean;
+    let mut report = Report::new(clean);
+    let (mut catalog, mut items) = match &source.items {
+        Some(file) => items::read(file, base, clean, &mut report, progress)?,
+        None => (Catalog::default(), Ids::default()),
+    };
+    let known_items = source.items.is_some().then(|| items.names.len());
+    let mut users = Ids::new(Interner::default());
+    let (raw, unit_prices) = {
+        let (users, items, report) = (&mut users, &mut items, &mut report);
+        let raw = Raw::default();
+        let mut reader = EventReader { clean, report, users, items, known_items, raw, unit_prices: Vec::new() };
+        for file in &source.events {
+            reader.read(file, base, progress)?;
+        }
+        (reader.raw, reader.unit_prices)
+    };
+    let timed = one_clock(source, &raw, base)? == Clock::Time;
+    let user_attributes = match &source.users {
+        Some(file) => shoppers::read(file, base, &mut users, clean, &mut report, progress)?,
+        None => Vec::new(),
+    };
+    let knowledge = read_knowledge(source, base, &mut report, progress)?;
+    let parts: Vec<Option<Part>> = source.events.iter().map(|f| f.part).collect();
+    let (n_users, n_items) = (users.names.len(), items.names.len());
+    let (interactions, parts) = sequence::arrange(raw, n_users, n_items, &parts, clean, &mut report)?;
+    if interactions.is_empty() {
+        let path = base.join(&source.events[0].path);
+        return Err(
+            InputError::new(path, "events", format!("none left after cleaning:\n{report}"), "see the report").into()
+        );
+    }
+    complete(&mut catalog, items.names, &unit_prices);
+    let buckets = source.items.as_ref().map_or(10, |f| f.price_buckets);
+    catalog.price_bucket = standardise::price_buckets(&catalog.price, buckets)?;
+    catalog.validate()?;
+    let numeric = standardise::of_catalog(&catalog);
+    let users = users.names;
+    Ok(Ingested { interactions, parts, users, catalog, user_attributes, numeric, knowledge, timed, report })
+}
+
+/// Rows ordered by time and rows ordered by a position cannot be put into one order.
+fn one_clock(source: &Source, raw: &Raw, base: &Path) -> Result<Clock> {
+    let first = raw.files[0].1;
+    if let Some(i) = raw.files.iter().position(|(_, clock, _)| *clock != first) {
+        let expected = format!("rows ordered by {first:?}, as in {}", source.events[0].path.display());
+        let got = format!("{:?}", raw.files[i].1);
+        let remedy = "name columns.at or columns.position in each log, or \"\" in all";
+        return Err(InputError::new(base.join(&source.events[i].path), expected, got, remedy).in_field("at").into());
+    }
+    Ok(first)
+}
+
+fn read_knowledge(
+    source: &Source,
+    base: &Path,
+    report: &mut Report,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Knowledge> {
+    let (mut entities, mut relations, mut triples) = (Ids::default(), Ids::default(), Vec::new());
+    for file in &source.knowledge {
+        let into = (&mut entities, &mut relations, &mut triples);
+        knowledge::read(file, base, into, &source.clean, report, progress)?;
+    }
+    Ok(Knowledge { entities: entities.names, relations: relations.names, triples })
+}
+
+/// Adds the items that only the log names, and prices that only the log knows (mean unit price).
+fn complete(catalog: &mut Catalog, ids: Interner, unit_prices: &[(f64, u32)]) {
+    let n = ids.len();
+    catalog.ids = ids;
+    catalog.titles.resize(n, String::new());
+    catalog.texts.resize(n, String::new());
+    catalog.category.resize(n, None);
+    catalog.price.resize(n, f32::NAN);
+    catalog.available.resize(n, true);
+    for attribute in &mut catalog.attributes {
+        attribute.values.resize(n, String::new());
+    }
+    for (price, (sum, count)) in catalog.price.iter_mut().zip(unit_prices) {
+        if price.is_nan() && *count > 0 {
+            *price = (sum / f64::from(*count)) as f32;
+        }
+    }
+}
+
+/// Tells progress now and then, so that it costs nothing.
+fn progress_every<'a>(row: u64, now: impl FnOnce() -> Progress<'a>, tell: &mut dyn FnMut(Progress<'_>)) {
+    if row % (1 << 17) == 0 {
+        tell(now());
+    }
+}
