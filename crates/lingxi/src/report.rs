@@ -6,8 +6,11 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
+
+/// A line under the header and nothing else: the eye follows columns by their space.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// The JSON line: `result` is the one thing asked for, `others` everything that stands beside it.
 #[derive(Clone, Debug, Serialize)]
@@ -66,7 +69,7 @@ pub fn say(line: &str) -> std::io::Result<()> {
 /// Builds a table; the columns named in `right` (by index) hold numbers and are aligned to the right.
 pub fn table(header: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(STYLE).set_content_arrangement(ContentArrangement::Dynamic);
     if !table.is_tty() {
         // A pipe has no width to fit; keep each row on one line for grep.
         table.set_content_arrangement(ContentArrangement::Disabled);

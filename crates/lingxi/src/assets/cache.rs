@@ -142,6 +142,8 @@ impl Cache {
         let stage = progress.stage(&format!("verify {}", asset.name), Some(asset.size()), Unit::Bytes);
         let wrong: Vec<String> = asset.files.iter().filter_map(|file| fault(&place, file, &stage)).collect();
         if !wrong.is_empty() {
+            // The stamp no longer speaks for these files, or the next fetch would believe it.
+            fs::remove_file(place.join(STAMP)).ok();
             return State::Damaged(wrong);
         }
         // A cache that cannot be written works all the same, only slower.

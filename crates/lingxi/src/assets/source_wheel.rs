@@ -121,7 +121,8 @@ fn start(pip: &[&str], wheel: &WheelSource, folder: &Path, temporary: &Path, log
     command
         .args(&pip[1..])
         .args(["download", "--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"])
-        .args(["--progress-bar", "off", "--dest"])
+        // Verbose, so that the log says why an index could not be read.
+        .args(["-vv", "--progress-bar", "off", "--dest"])
         .arg(folder)
         .arg(format!("{}=={}", wheel.package, wheel.version))
         .env("TMPDIR", temporary)
@@ -151,15 +152,18 @@ impl Running {
     }
 }
 
-/// What pip complained about, in one line.
+/// What pip complained about, in one line. An index out of reach makes pip say that no version exists; we say why.
 fn reason(log: &str) -> String {
-    let broken = log.lines().find_map(|line| line.split_once("connection broken by ")).map(|(_, cause)| cause);
-    let cause = broken.map(|cause| cause.rsplit_once("': /").map_or(cause, |(cause, _)| cause));
-    let errors = log.lines().filter_map(|line| line.strip_prefix("ERROR: ")).last();
-    match (cause, errors) {
-        (Some(cause), _) => format!("pip cannot reach its package index: {}", cause.trim_matches('\'')),
-        (None, Some(error)) => format!("pip: {error}"),
-        (None, None) => format!("pip: {}", log.lines().last().unwrap_or("failed without a word")),
+    let broken = log.lines().find_map(|line| line.trim().strip_prefix("Could not fetch URL "));
+    if let Some((url, cause)) = broken.and_then(|broken| broken.split_once(": ")) {
+        // "... (Caused by NewConnectionError('<... object at 0x7f>: Failed to ...: Connection refused')) - skipping"
+        let cause = cause.trim_end_matches(" - skipping").trim_end_matches([')', '\'']);
+        let cause = cause.rsplit_once(">: ").map_or(cause, |(_, cause)| cause);
+        return format!("pip cannot read {url}: {cause}");
+    }
+    match log.lines().find_map(|line| line.strip_prefix("ERROR: ")) {
+        Some(error) => format!("pip: {error}"),
+        None => format!("pip: {}", log.lines().last().unwrap_or("failed without a word")),
     }
 }
 
@@ -168,20 +172,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_broken_connection_is_named_before_the_missing_package() {
-        let log = "WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status=None)) after \
-                   connection broken by 'NewConnectionError('<pip._vendor...>: Failed to establish a new connection: \
-                   [Errno 111] Connection refused')': /recbole/\n\
-                   ERROR: Could not find a version that satisfies the requirement recbole==1.2.1\n\
-                   ERROR: No matching distribution found for recbole==1.2.1\n";
-        let line = reason(log);
-        assert!(line.starts_with("pip cannot reach its package index: NewConnectionError("), "{line}");
-        assert!(line.contains("Connection refused"), "{line}");
+    fn an_index_out_of_reach_is_named_before_the_missing_package() {
+        let log = "Looking in indexes: http://index.invalid\n  Could not fetch URL http://index.invalid/recbole/: \
+                   connection error: HTTPConnectionPool(host='index.invalid', port=80): Max retries exceeded (Caused by \
+                   NewConnectionError('<HTTPConnection object at 0x7f18>: Failed to connect: [Errno 111] Connection \
+                   refused')) - skipping\nERROR: Could not find a version that satisfies recbole==1.2.1\n";
+        assert_eq!(
+            reason(log),
+            "pip cannot read http://index.invalid/recbole/: Failed to connect: [Errno 111] Connection refused"
+        );
     }
 
     #[test]
-    fn without_a_broken_connection_the_last_error_is_named() {
-        assert_eq!(reason("Looking\nERROR: A\nERROR: B\n"), "pip: B");
+    fn otherwise_the_first_error_is_named() {
+        assert_eq!(reason("Looking\nERROR: A\nERROR: B\n"), "pip: A");
         assert_eq!(reason("Traceback\nOSError: disk full"), "pip: OSError: disk full");
     }
 }

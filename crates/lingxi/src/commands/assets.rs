@@ -58,7 +58,9 @@ fn list(cache: &Cache, json: bool) -> anyhow::Result<()> {
     }
     say(&table(&rows))?;
     for row in &rows {
-        say(&format!("{}: {}", row.name, row.note))?;
+        say(&format!("\n{}: {}\n  in {}", row.name, row.note, row.path.display()))?;
+        row.wrong.iter().try_for_each(|wrong| say(&format!("  damaged: {wrong}")))?;
+        say(&format!("  sources: {}", row.sources.join(", then ")))?;
     }
     Ok(())
 }
@@ -133,7 +135,7 @@ fn row<'a>(cache: &Cache, asset: &'a Asset, state: State) -> AssetRow<'a> {
 fn table(rows: &[AssetRow<'_>]) -> String {
     let cells = rows.iter().map(|row| {
         let size = report::bytes(row.bytes);
-        vec![row.name.into(), row.kind.clone(), size, row.state.into(), row.licence.into(), row.sources.join("\n")]
+        vec![row.name.into(), row.kind.clone(), size, row.state.into(), row.licence.into()]
     });
-    report::table(&["asset", "kind", "size", "state", "licence", "sources"], &cells.collect::<Vec<_>>(), &[2])
+    report::table(&["asset", "kind", "size", "state", "licence"], &cells.collect::<Vec<_>>(), &[2])
 }

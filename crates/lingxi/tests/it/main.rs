@@ -1,4 +1,5 @@
 //! The app as its users meet it.
 #![allow(clippy::unwrap_used)]
 
+mod assets;
 mod store;
