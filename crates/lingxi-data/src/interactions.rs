@@ -232,7 +232,13 @@ impl Interactions {
         Columns { items, at, kinds, values, offsets, consent }
     }
 
-    fn rows(&self, user: UserId) -> Rows<'_> {
+    /// One entry per shopper, or empty when all agreed to all: what a division of the log hands on to its parts.
+    pub(crate) fn consent(&self) -> &[u8] {
+        &self.consent
+    }
+
+    /// A shopper's events whatever they agreed to: for dividing a log, never for reading it.
+    pub(crate) fn rows(&self, user: UserId) -> Rows<'_> {
         let (a, b) = match self.offsets.get(user.index()..user.index() + 2) {
             Some(w) => (w[0], w[1]),
             None => (0, 0),

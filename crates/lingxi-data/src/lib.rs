@@ -16,6 +16,7 @@ pub mod fingerprint;
 pub mod ids;
 pub mod ingest;
 pub mod interactions;
+pub mod split;
 pub mod stage;
 pub mod text;
 pub mod vectors;

@@ -1,0 +1,61 @@
+//! Which division does a recipe ask for?
+
+use super::{ByRatio, ByTime, ColdItems, LeaveOneOut, NextPurchase, Sessions, Split};
+use super::{by_ratio, by_time, cold_items, leave_one_out, next_purchase, sessions};
+use crate::{Interactions, Result};
+use serde::{Deserialize, Serialize};
+
+/// A division as a recipe writes it: `by = "leave_one_out"` and the options of that way beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum SplitConfig {
+    /// See [`leave_one_out`].
+    LeaveOneOut(LeaveOneOut),
+    /// See [`by_time`].
+    Time(ByTime),
+    /// See [`by_ratio`].
+    Ratio(ByRatio),
+    /// See [`cold_items`]; the warm cases are left aside.
+    ColdItems(ColdItems),
+    /// See [`sessions`].
+    Sessions(Sessions),
+    /// See [`next_purchase`].
+    NextPurchase(NextPurchase),
+}
+
+impl SplitConfig {
+    /// Divides the log.
+    ///
+    /// # Errors
+    /// Those of the function that the variant names.
+    pub fn split(&self, all: &Interactions) -> Result<Split> {
+        match *self {
+            SplitConfig::LeaveOneOut(options) => leave_one_out(all, options),
+            SplitConfig::Time(options) => by_time(all, options),
+            SplitConfig::Ratio(options) => by_ratio(all, options),
+            SplitConfig::ColdItems(options) => cold_items(all, options).map(|cold| cold.split),
+            SplitConfig::Sessions(options) => sessions(all, options),
+            SplitConfig::NextPurchase(options) => next_purchase(all, options),
+        }
+    }
+
+    /// The division in words, for the protocol of a report.
+    pub fn describe(&self) -> String {
+        match self {
+            SplitConfig::LeaveOneOut(o) => format!("leave-one-out (shoppers with at least {} events)", o.min_events),
+            SplitConfig::Time(o) => {
+                let what = if o.new_only { "new items only" } else { "repeats counted" };
+                format!("by time (validation from {}, test from {}), {what}", o.valid_from, o.test_from)
+            }
+            SplitConfig::Ratio(o) => {
+                format!("by ratio per shopper (validation {}, test {}, seed {})", o.valid, o.test, o.seed)
+            }
+            SplitConfig::ColdItems(o) => format!(
+                "cold items ({} of the items with at least {} events, seed {})",
+                o.fraction, o.min_events, o.seed
+            ),
+            SplitConfig::Sessions(_) => "every prefix of a test session predicts its next item".into(),
+            SplitConfig::NextPurchase(o) => format!("next {}: the last one of each shopper", o.target.name()),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What comes next in a visit? Sequences without a shopper: every prefix of a test session predicts its next item.
+//!
+//! Here a "user" of the log is one session.
+
+use super::draft::{Draft, refuse};
+use super::{Split, from_parts};
+use crate::{Event, Interactions, Result, UserId};
+use serde::{Deserialize, Serialize};
+
+/// Options of [`sessions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sessions {
+    /// Sessions that end here or later (unix seconds) no longer train.
+    pub valid_from: i64,
+    /// Sessions that end here or later test.
+    pub test_from: i64,
+}
+
+/// Divides whole sessions by the time of their last event; each prefix of a held-out session is one case. A session of
+/// one event cannot be asked: it trains if it is old enough, otherwise it is unused.
+///
+/// # Errors
+/// [`crate::DataError::Shape`] if the windows are out of order.
+pub fn sessions(all: &Interactions, options: Sessions) -> Result<Split> {
+    let Sessions { valid_from, test_from } = options;
+    if valid_from > test_from {
+        return Err(refuse("split of sessions", format!("test_from at or after valid_from {valid_from}"), test_from));
+    }
+    let mut draft = Draft::of(all);
+    for (session, rows, agreed) in draft.shoppers() {
+        let Some(&end) = rows.at.last() else { continue };
+        if end < valid_from {
+            draft.train.extend(rows.iter(session));
+        } else if !agreed || rows.len() < 2 {
+            draft.unused += rows.len();
+        } else if end < test_from {
+            draft.valid.ask_each_next(session, rows);
+        } else {
+            draft.test.ask_each_next(session, rows);
+        }
+    }
+    draft.finish()
+}
+
+/// Sessions in published parts: each prefix of a validation or test session is one case. A session must be in one part.
+///
+/// # Errors
+/// [`crate::DataError::Shape`] if the parts differ in their numbers of sessions or items, or share a session.
+pub fn sessions_from_parts(train: &Interactions, valid: Option<&Interactions>, test: &Interactions) -> Result<Split> {
+    // Checks the shapes, and says which sessions may be asked.
+    let by_part = from_parts(train, valid, test)?;
+    if let Some(case) = by_part.valid.cases.iter().chain(&by_part.test.cases).find(|case| case.history_len > 0) {
+        return Err(refuse(
+            "sessions from parts",
+            "each session in one part",
+            format!("session {} in two", case.user.0),
+        ));
+    }
+    let mut draft = Draft::of(train);
+    for (session, rows, _) in draft.shoppers() {
+        draft.train.extend(rows.iter(session));
+    }
+    for (pile, part) in [(&mut draft.valid, &by_part.valid), (&mut draft.test, &by_part.test)] {
+        for case in &part.cases {
+            let rows = part.held.rows(case.user);
+            pile.ask_each_next(case.user, rows);
+            draft.unused += usize::from(rows.len() == 1);
+        }
+    }
+    draft.unused += by_part.unused;
+    draft.finish()
+}
+
+/// Cuts each shopper's log into sessions wherever more than `gap` seconds pass between two events. Returns the log of
+/// sessions, in the order of shoppers and time, and whose each session is.
+///
+/// # Errors
+/// None that a log in order can cause.
+pub fn cut_sessions(all: &Interactions, gap: i64) -> Result<(Interactions, Vec<UserId>)> {
+    let mut events: Vec<Event> = Vec::with_capacity(all.len());
+    let mut owners = Vec::new();
+    for (user, rows, _) in Draft::of(all).shoppers() {
+        for (i, event) in rows.iter(user).enumerate() {
+            if i == 0 || rows.at[i].saturating_sub(rows.at[i - 1]) > gap {
+                owners.push(user);
+            }
+            events.push(Event { user: UserId(owners.len() as u32 - 1), ..event });
+        }
+    }
+    let log = Interactions::from_events(events, owners.len(), all.n_items())?;
+    if all.consent().is_empty() {
+        return Ok((log, owners));
+    }
+    let consent = owners.iter().map(|owner| all.consent()[owner.index()]).collect();
+    Ok((log.with_consent(consent)?, owners))
+}
