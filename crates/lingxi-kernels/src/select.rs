@@ -34,12 +34,6 @@ impl Best {
         Best { k, threshold, candidates: Vec::with_capacity(2 * k) }
     }
 
-    /// Only a score above this can still be selected: an equal one has a higher index than the `k` already seen.
-    #[inline(always)]
-    pub(crate) fn threshold(&self) -> f32 {
-        self.threshold
-    }
-
     /// Offers `scores` of indices `first..`; `allowed` is asked only for those above the threshold.
     pub(crate) fn scan(&mut self, scores: &[f32], first: u32, mut allowed: impl FnMut(u32) -> bool) {
         for (chunk, at) in scores.chunks(16).zip((first..).step_by(16)) {

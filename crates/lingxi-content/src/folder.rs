@@ -1,0 +1,249 @@
+//! Reads a Hugging Face model directory and checks it before anything is computed: `config.json`, `model.safetensors`,
+//! `tokenizer.json`, `sentence_bert_config.json`, `1_Pooling/config.json`.
+
+use crate::error::{ContentError, Result};
+use lingxi_data::Fingerprint;
+use safetensors::tensor::{Dtype, SafeTensors};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use tokenizers::{Tokenizer, TruncationParams};
+
+/// The part of `config.json` that the network needs. The file is not ours, so unknown keys are allowed.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Config {
+    /// `bert`.
+    pub model_type: String,
+    /// `gelu`.
+    pub hidden_act: String,
+    /// Width of a token vector.
+    pub hidden_size: usize,
+    /// Width inside the feed-forward part.
+    pub intermediate_size: usize,
+    /// Added to the variance by layer norm.
+    pub layer_norm_eps: f32,
+    /// Longest sequence that has position vectors.
+    pub max_position_embeddings: usize,
+    /// Heads of attention.
+    pub num_attention_heads: usize,
+    /// Layers.
+    pub num_hidden_layers: usize,
+    /// Kinds of segments.
+    pub type_vocab_size: usize,
+    /// Known word pieces.
+    pub vocab_size: usize,
+    /// `absolute`.
+    #[serde(default = "absolute")]
+    pub position_embedding_type: String,
+}
+
+fn absolute() -> String {
+    "absolute".into()
+}
+
+/// How the token vectors of a text become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pooling {
+    /// Their mean, special tokens included.
+    Mean,
+    /// The vector of the first token.
+    Cls,
+}
+
+impl Pooling {
+    /// Its name in a provenance.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pooling::Mean => "mean",
+            Pooling::Cls => "cls",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct PoolingFile {
+    word_embedding_dimension: usize,
+    #[serde(default)]
+    pooling_mode_cls_token: bool,
+    #[serde(default)]
+    pooling_mode_mean_tokens: bool,
+    #[serde(default)]
+    pooling_mode_max_tokens: bool,
+    #[serde(default)]
+    pooling_mode_mean_sqrt_len_tokens: bool,
+}
+
+#[derive(Deserialize)]
+struct SentenceFile {
+    max_seq_length: usize,
+}
+
+/// A checked model directory.
+pub struct Folder {
+    /// Shapes of the network.
+    pub config: Config,
+    /// From tokens to a text.
+    pub pooling: Pooling,
+    /// Cuts texts to the model's length; pads nothing.
+    pub tokenizer: Tokenizer,
+    /// The weights, not yet taken apart.
+    pub weights: Weights,
+    /// Fingerprint of everything that decides what a text's vector is.
+    pub revision: Fingerprint,
+}
+
+impl Folder {
+    /// Reads `dir`.
+    ///
+    /// # Errors
+    /// Names the file or setting that is missing or does not fit.
+    pub fn read(dir: &Path) -> Result<Folder> {
+        let (path, text) = bytes(dir, "config.json")?;
+        let config: Config = json(&path, &text)?;
+        check_config(&path, &config)?;
+        let (path, pool) = bytes(dir, "1_Pooling/config.json")?;
+        let pooling = check_pooling(&path, &json(&path, &pool)?, &config)?;
+        let (path, sentence) = bytes(dir, "sentence_bert_config.json")?;
+        let max_tokens = json::<SentenceFile>(&path, &sentence)?.max_seq_length;
+        if !(2..=config.max_position_embeddings).contains(&max_tokens) {
+            let expected = format!("2 to {} (max_position_embeddings)", config.max_position_embeddings);
+            return Err(setting(&path, "max_seq_length", expected, max_tokens));
+        }
+        let (path, words) = bytes(dir, "tokenizer.json")?;
+        let tokenizer = tokenizer(&path, &words, &config, max_tokens)?;
+        let (path, data) = bytes(dir, "model.safetensors")?;
+        let revision = Fingerprint::of([&text, &pool, &sentence, &words, &data].map(Vec::as_slice));
+        Ok(Folder { config, pooling, tokenizer, weights: Weights { path, data }, revision })
+    }
+}
+
+fn bytes(dir: &Path, name: &str) -> Result<(PathBuf, Vec<u8>)> {
+    let path = dir.join(name);
+    let data = std::fs::read(&path).map_err(|e| ContentError::file(&path, "a readable file", e))?;
+    Ok((path, data))
+}
+
+fn json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T> {
+    serde_json::from_slice(text).map_err(|e| ContentError::file(path, "the settings of a sentence encoder", e))
+}
+
+fn setting(path: &Path, field: &'static str, expected: impl Into<String>, got: impl ToString) -> ContentError {
+    ContentError::Setting { path: path.to_path_buf(), field, expected: expected.into(), got: got.to_string() }
+}
+
+fn check_config(path: &Path, c: &Config) -> Result<()> {
+    let words = [
+        ("model_type", &c.model_type, "bert"),
+        ("hidden_act", &c.hidden_act, "gelu"),
+        ("position_embedding_type", &c.position_embedding_type, "absolute"),
+    ];
+    if let Some((field, got, expected)) = words.into_iter().find(|(_, got, expected)| got != expected) {
+        return Err(setting(path, field, expected, got));
+    }
+    let sizes = [
+        ("hidden_size", c.hidden_size),
+        ("intermediate_size", c.intermediate_size),
+        ("num_attention_heads", c.num_attention_heads),
+        ("type_vocab_size", c.type_vocab_size),
+    ];
+    if let Some((field, got)) = sizes.into_iter().find(|(_, size)| !(1..=1 << 20).contains(size)) {
+        return Err(setting(path, field, "1 to 1048576", got));
+    }
+    if c.hidden_size % c.num_attention_heads != 0 {
+        return Err(setting(
+            path,
+            "num_attention_heads",
+            format!("a divisor of {}", c.hidden_size),
+            c.num_attention_heads,
+        ));
+    }
+    Ok(())
+}
+
+fn check_pooling(path: &Path, file: &PoolingFile, config: &Config) -> Result<Pooling> {
+    if file.word_embedding_dimension != config.hidden_size {
+        let (expected, got) = (config.hidden_size.to_string(), file.word_embedding_dimension);
+        return Err(setting(path, "word_embedding_dimension", expected, got));
+    }
+    let others = file.pooling_mode_max_tokens || file.pooling_mode_mean_sqrt_len_tokens;
+    match (file.pooling_mode_mean_tokens, file.pooling_mode_cls_token, others) {
+        (true, false, false) => Ok(Pooling::Mean),
+        (false, true, false) => Ok(Pooling::Cls),
+        _ => Err(setting(path, "pooling_mode", "exactly one of mean_tokens, cls_token", "another choice")),
+    }
+}
+
+/// The file may come with the padding and truncation of its training; ours are the model's length and none.
+fn tokenizer(path: &Path, text: &[u8], config: &Config, max_tokens: usize) -> Result<Tokenizer> {
+    let wrong = |e| ContentError::file(path, "a tokenizer", e);
+    let mut tokenizer = Tokenizer::from_bytes(text).map_err(wrong)?;
+    let cut = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
+    tokenizer.with_truncation(Some(cut)).map_err(wrong)?;
+    tokenizer.with_padding(None);
+    if tokenizer.get_vocab_size(true) > config.vocab_size {
+        return Err(setting(
+            path,
+            "vocab",
+            format!("at most {} (vocab_size)", config.vocab_size),
+            tokenizer.get_vocab_size(true),
+        ));
+    }
+    // A word that no vocabulary has: without an unknown token every later text could fail.
+    tokenizer.encode_fast("qzx".repeat(100), true).map_err(wrong)?;
+    Ok(tokenizer)
+}
+
+/// The tensors of `model.safetensors`.
+pub struct Weights {
+    path: PathBuf,
+    data: Vec<u8>,
+}
+
+impl Weights {
+    /// Takes one f32 tensor of exactly this shape after another: `weights.open()?.take("a.b", &[2, 3])?`.
+    ///
+    /// # Errors
+    /// [`ContentError::File`] if the file is no safetensors file.
+    pub fn open(&self) -> Result<OpenWeights<'_>> {
+        let tensors = SafeTensors::deserialize(&self.data)
+            .map_err(|e| ContentError::file(&self.path, "a safetensors file", e))?;
+        // Saved from a model with a head, all names carry the name of the part.
+        let prefix = if tensors.tensor("bert.embeddings.word_embeddings.weight").is_ok() { "bert." } else { "" };
+        Ok(OpenWeights { path: &self.path, tensors, prefix })
+    }
+}
+
+/// Weights ready to be taken by name.
+pub struct OpenWeights<'a> {
+    path: &'a Path,
+    tensors: SafeTensors<'a>,
+    prefix: &'static str,
+}
+
+impl OpenWeights<'_> {
+    /// Copies tensor `name`, row-major.
+    ///
+    /// # Errors
+    /// [`ContentError::Tensor`] names it and the expected shape.
+    pub fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let name = format!("{}{name}", self.prefix);
+        let fail = |name: String, got: String| ContentError::Tensor {
+            path: self.path.to_path_buf(),
+            name,
+            expected: shape.to_vec(),
+            got,
+        };
+        let Ok(view) = self.tensors.tensor(&name) else {
+            return Err(fail(name, "no such tensor".into()));
+        };
+        if view.dtype() != Dtype::F32 || view.shape() != shape {
+            return Err(fail(name, format!("{:?} {:?}", view.dtype(), view.shape())));
+        }
+        let (numbers, _) = view.data().as_chunks::<4>();
+        let data: Vec<f32> = numbers.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        match data.iter().position(|x| !x.is_finite()) {
+            Some(at) => Err(fail(name, format!("{} at {at}", data[at]))),
+            None => Ok(data),
+        }
+    }
+}
