@@ -2,4 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod assets;
+mod http;
+mod shop;
 mod store;
