@@ -10,6 +10,7 @@
 //! Every score is of a magnitude around one by the model's own constant, never by the candidates of one request, so that
 //! constants can weigh models against each other.
 
+pub mod alignment;
 pub mod blend;
 pub mod error;
 pub mod history;

@@ -48,6 +48,31 @@ impl Lists {
         self.ids.len()
     }
 
+    /// The same rows without the given `(row, id)`, which rise.
+    pub(crate) fn without(&self, gone: &[(u32, u32)]) -> Lists {
+        self.filtered(|row, id| gone.binary_search(&(row, id)).is_err().then_some(id))
+    }
+
+    /// The same rows with each id replaced by its place in `names`, which rise and hold every id.
+    pub(crate) fn renamed(&self, names: &[u32]) -> Lists {
+        self.filtered(|_, id| names.binary_search(&id).ok().map(|place| place as u32))
+    }
+
+    fn filtered(&self, keep: impl Fn(u32, u32) -> Option<u32>) -> Lists {
+        let mut out = Lists { offsets: vec![0], ids: Vec::new(), values: Vec::new() };
+        for row in 0..self.len() {
+            let (ids, values) = self.row(row);
+            for (&id, &value) in ids.iter().zip(values) {
+                if let Some(id) = keep(row as u32, id) {
+                    out.ids.push(id);
+                    out.values.push(value);
+                }
+            }
+            out.offsets.push(out.ids.len());
+        }
+        out
+    }
+
     /// The same entries by the other side, `n` rows.
     fn turned(&self, n: usize) -> Lists {
         let mut offsets = vec![0usize; n + 1];
