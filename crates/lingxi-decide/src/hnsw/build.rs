@@ -79,21 +79,18 @@ fn find_links(graph: &Graph, nodes: &Nodes, node: u32, width: usize) -> Vec<Link
 }
 
 /// The paper's heuristic (algorithm 4): a candidate is linked unless a better one already chosen is nearer to it than the
-/// node is, so that links lead in all directions instead of all into one cluster. What room is left goes to the best of the
-/// others. `near`: best first.
+/// node is, so that links lead in all directions instead of all into one cluster. `near`: best first.
 fn choose(nodes: &Nodes, near: &[Near], most: usize) -> Vec<Near> {
     let mut chosen: Vec<Near> = Vec::with_capacity(most);
-    let mut others: Vec<Near> = Vec::new();
     for candidate in near {
         if chosen.len() == most {
             break;
         }
         let vector = nodes.vector(candidate.node());
-        let covered = chosen.iter().any(|c| nodes.cosine(vector, c.node()) > candidate.cosine());
-        if covered { others.push(*candidate) } else { chosen.push(*candidate) }
+        if chosen.iter().all(|c| nodes.cosine(vector, c.node()) <= candidate.cosine()) {
+            chosen.push(*candidate);
+        }
     }
-    let room = most - chosen.len();
-    chosen.extend(others.into_iter().take(room));
     chosen
 }
 

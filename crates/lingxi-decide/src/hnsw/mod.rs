@@ -36,7 +36,7 @@ pub struct HnswConfig {
 
 impl Default for HnswConfig {
     fn default() -> Self {
-        HnswConfig { links: 16, build_width: 128, search_width: 192, seed: 1 }
+        HnswConfig { links: 16, build_width: 128, search_width: 256, seed: 1 }
     }
 }
 
