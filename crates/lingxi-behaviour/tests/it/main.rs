@@ -1,1 +1,5 @@
-//! Integration tests, one binary.
+//! Integration tests, one binary: the laws that every behaviour model keeps.
+
+mod conformance;
+mod item_model;
+mod shop;
