@@ -5,6 +5,8 @@
 //!
 //! - what a person can ask for: [`cli`], and one file per answer: [`commands`]
 //! - where models and demo data come from: [`assets`]
+//! - how logs become a snapshot and a shopper a slate: [`pipeline`], which calls the [`stages`] by name; [`recipe`] is what
+//!   the shop asks for, [`site`] and [`shelf`] where it happens, [`snapshot`] what comes out
 //! - what keeps and answers: [`store`] makes events durable, [`live`] knows what each shopper did since the models were
 //!   trained, [`http`] is the door for other programs
 //! - what every command uses: [`progress`] how far it is, [`report`] what people and programs read, [`failure`] whose
@@ -14,6 +16,13 @@ pub mod cli;
 pub mod commands;
 
 pub mod assets;
+
+pub mod pipeline;
+pub mod recipe;
+pub mod shelf;
+pub mod site;
+pub mod snapshot;
+pub mod stages;
 
 pub mod store;
 

@@ -1,0 +1,117 @@
+//! Figures as people and programs read them: one table, one JSON line.
+
+use crate::recipe::{Published, Recipe};
+use crate::report::{ResultLine, metric, table as rows_as_table};
+use crate::stages::measure::Measured;
+use lingxi_eval::Report;
+use serde_json::{Value, json};
+
+/// Most rows of groups that a table shows; the JSON line has all.
+const SHOWN_GROUPS: usize = 12;
+
+/// The line for programs: the blend is the result, everything else stands beside it.
+pub fn line(command: &'static str, name: &str, measured: &Measured) -> ResultLine<Value> {
+    let as_row = |kind: &str, report: &Report| {
+        let mut row = json!(report);
+        row["kind"] = kind.into();
+        row
+    };
+    let mut line = ResultLine::new(command, Some(name), json!(&measured.result));
+    line.result["weights"] = measured.weights.iter().map(|(name, w)| json!({ "model": name, "weight": w })).collect();
+    line.others.extend(measured.models.iter().map(|r| as_row("model", r)));
+    line.others.extend(measured.protocols.iter().map(|r| as_row("protocol", r)));
+    line.others.extend(measured.slices.iter().map(|r| as_row("slice", r)));
+    line.others.extend(measured.tests.iter().map(|(name, test)| {
+        json!({ "kind": "paired test", "model": "blend", "against": name, "metric": test.metric,
+            "difference": test.difference, "interval": test.interval, "p": test.p_randomisation })
+    }));
+    line
+}
+
+/// The same line with the published rows of the recipe.
+pub fn line_with_published(command: &'static str, recipe: &Recipe, measured: &Measured) -> ResultLine<Value> {
+    let mut line = line(command, &recipe.name, measured);
+    let published = |row: &Published| json!({ "kind": "published", "model": row.model, "metrics": row.metrics });
+    line.others.extend(recipe.published.iter().map(published));
+    line
+}
+
+/// The tables for people: published rows, our models, other protocols, groups.
+pub fn table(recipe: &Recipe, measured: &Measured) -> String {
+    let shown = columns(recipe);
+    let mut header = vec!["model"];
+    header.extend(shown.iter().map(String::as_str));
+    header.push("95% interval");
+    let mut rows: Vec<Vec<String>> = recipe.published.iter().map(|row| published(row, &shown)).collect();
+    rows.extend(measured.models.iter().map(|r| ours(r, &r.model, recipe, &shown)));
+    rows.push(ours(&measured.result, "blend (chosen)", recipe, &shown));
+    let numbers: Vec<usize> = (1..header.len()).collect();
+    let first = &measured.result;
+    let mut out = format!("{} split: {}\n", first.split, first.protocol);
+    out += &format!(
+        "{} cases, seed {}; every model ranks the whole catalogue unless said otherwise\n",
+        first.cases, first.seed
+    );
+    out += &rows_as_table(&header, &rows, &numbers);
+    for report in &measured.protocols {
+        let row = ours(report, "blend", recipe, &shown);
+        out += &format!("\n{}\n{}", report.protocol, rows_as_table(&header, &[row], &numbers));
+    }
+    let groups: Vec<Vec<String>> =
+        measured.slices.iter().take(SHOWN_GROUPS).map(|r| ours(r, &of_group(r), recipe, &shown)).collect();
+    if !groups.is_empty() {
+        header[0] = "blend, by group";
+        out += &format!("\n{}", rows_as_table(&header, &groups, &numbers));
+        if measured.slices.len() > SHOWN_GROUPS {
+            out += &format!("({} more groups with --json)\n", measured.slices.len() - SHOWN_GROUPS);
+        }
+    }
+    let weights: Vec<String> = measured.weights.iter().map(|(name, w)| format!("{name} {w:.2}")).collect();
+    out += &format!("\nweights, chosen on validation: {}\n", weights.join(", "));
+    if let Some((against, test)) = measured.tests.iter().min_by(|a, b| a.1.difference.total_cmp(&b.1.difference)) {
+        out += &format!(
+            "blend against {against}, paired: {} {:+.4} [{:+.4}, {:+.4}], p = {:.4}\n",
+            test.metric, test.difference, test.interval[0], test.interval[1], test.p_randomisation
+        );
+    }
+    out
+}
+
+/// The figures with a column: those that the published rows have, or the accuracy at the main cut-off.
+fn columns(recipe: &Recipe) -> Vec<String> {
+    let mut keys: Vec<String> = recipe.published.iter().flat_map(|row| row.metrics.keys().cloned()).collect();
+    keys.sort();
+    keys.dedup();
+    if keys.is_empty() {
+        let cut = recipe.evaluate.main.rsplit('@').next().unwrap_or("10");
+        keys = ["ndcg", "recall", "hr", "mrr", "coverage"].iter().map(|name| format!("{name}@{cut}")).collect();
+    }
+    keys
+}
+
+fn published(row: &Published, shown: &[String]) -> Vec<String> {
+    let cell = |key: &String| row.metrics.get(key).map_or_else(|| "-".into(), |x| metric(*x));
+    let mut cells = vec![format!("{} (published)", row.model)];
+    cells.extend(shown.iter().map(cell));
+    cells.push("-".into());
+    cells
+}
+
+fn ours(report: &Report, name: &str, recipe: &Recipe, shown: &[String]) -> Vec<String> {
+    let cell = |key: &String| report.metrics.get(key).map_or_else(|| "-".into(), |x| metric(*x));
+    let mut cells = vec![name.to_owned()];
+    cells.extend(shown.iter().map(cell));
+    cells.push(
+        report
+            .interval
+            .get(&recipe.evaluate.main)
+            .map_or_else(|| "-".into(), |[low, high]| format!("{}-{}", metric(*low), metric(*high))),
+    );
+    cells
+}
+
+/// `history 1 (n)` from `blend, history 1`.
+fn of_group(report: &Report) -> String {
+    let name = report.model.split_once(", ").map_or(report.model.as_str(), |(_, group)| group);
+    format!("{name} ({})", report.cases)
+}

@@ -1,0 +1,267 @@
+//! What is this shop? One TOML file in, a checked [`Recipe`] out.
+//!
+//! A recipe names the files, how the past is divided, which models are fitted with which settings, how they are measured
+//! and under which rules they serve. It is part of every artefact's fingerprint. Unknown keys are errors: a setting that is
+//! spelled wrong must not silently keep its default.
+
+use crate::failure::UserError;
+use lingxi_behaviour::alignment::AlignmentConfig;
+use lingxi_behaviour::blend::WeightSearch;
+use lingxi_behaviour::item_model::ItemModelConfig;
+use lingxi_behaviour::popularity::PopularityConfig;
+use lingxi_data::ingest::Source;
+use lingxi_data::split::SplitConfig;
+use lingxi_decide::{PolicyConfig, RulesConfig};
+use lingxi_eval::Mask;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A recipe may not be larger than this; it is written by people.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// One shop, or one published protocol.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Short name, as printed in results.
+    pub name: String,
+    /// What it is and where the data came from, for people.
+    #[serde(default)]
+    pub about: String,
+    /// The files.
+    pub data: Source,
+    /// What the goods say.
+    #[serde(default)]
+    pub content: Content,
+    /// How the past is divided. Absent: by the parts that the files name, or leave-one-out where they name none.
+    #[serde(default)]
+    pub split: Option<SplitConfig>,
+    /// The models, each fitted if its table is there.
+    #[serde(default)]
+    pub models: Models,
+    /// How the blend is chosen, on validation only.
+    #[serde(default)]
+    pub blend: WeightSearch,
+    /// How everything is measured.
+    #[serde(default)]
+    pub evaluate: Evaluate,
+    /// How the shop answers.
+    #[serde(default)]
+    pub serve: Serve,
+    /// Published figures under the same protocol, printed above ours.
+    #[serde(default)]
+    pub published: Vec<Published>,
+}
+
+/// What the language model reads, and which one reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Content {
+    /// Asset name of the encoder; empty: goods are known by their ids alone.
+    pub encoder: String,
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Content { encoder: "all-MiniLM-L6-v2".into() }
+    }
+}
+
+/// Which models are fitted. A model whose table is absent is left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Models {
+    /// What many take: overall, lately, per category (three rows of the table).
+    pub popularity: Option<PopularityConfig>,
+    /// What goes together: closed form, pulled toward language similarity. Several alternatives may be given;
+    /// validation chooses one.
+    pub item: Vec<ItemModelConfig>,
+    /// What means alike and is taken by the same people.
+    pub alignment: Option<AlignmentConfig>,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Models {
+            popularity: Some(PopularityConfig::default()),
+            item: vec![ItemModelConfig::default()],
+            alignment: Some(AlignmentConfig::default()),
+        }
+    }
+}
+
+/// How models are measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evaluate {
+    /// Cut-offs.
+    pub ks: Vec<usize>,
+    /// The metric that chooses and that the table sorts by, such as `ndcg@10`.
+    pub main: String,
+    /// What is masked; the first is the main protocol, others are reported beside it.
+    pub masks: Vec<Mask>,
+    /// Random negatives per case, only where a published protocol demands them; the full ranking is reported beside.
+    pub negatives: Option<usize>,
+    /// How many draws of negatives.
+    pub draws: usize,
+    /// Bootstrap resamples behind each interval.
+    pub resamples: usize,
+    /// Share of each shopper's training events that is held out to choose by, where the published parts have no validation.
+    pub valid_share: f64,
+}
+
+impl Default for Evaluate {
+    fn default() -> Self {
+        Evaluate {
+            ks: vec![5, 10, 20],
+            main: "ndcg@10".into(),
+            masks: vec![Mask::Seen],
+            negatives: None,
+            draws: 5,
+            resamples: 1000,
+            valid_share: 0.1,
+        }
+    }
+}
+
+/// How the shop answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Serve {
+    /// Which candidates may be shown.
+    pub rules: RulesConfig,
+    /// How the slate is chosen among them.
+    pub policy: PolicyConfig,
+    /// Candidates that recall may propose.
+    pub candidates: usize,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Serve { rules: RulesConfig::default(), policy: PolicyConfig::EpsilonGreedy { epsilon: 0.05 }, candidates: 400 }
+    }
+}
+
+/// A published row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// The model's name.
+    pub model: String,
+    /// Figures by metric key.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl Recipe {
+    /// The recipes that come with the program, by name.
+    pub const BUILT_IN: [(&str, &str); 8] = [
+        ("completejourney", include_str!("../../../recipes/completejourney.toml")),
+        ("ml-100k", include_str!("../../../recipes/ml-100k.toml")),
+        ("beauty", include_str!("../../../recipes/beauty.toml")),
+        ("ml1m", include_str!("../../../recipes/ml1m.toml")),
+        ("grocery", include_str!("../../../recipes/grocery.toml")),
+        ("scientific", include_str!("../../../recipes/scientific.toml")),
+        ("retailrocket", include_str!("../../../recipes/retailrocket.toml")),
+        ("sessions", include_str!("../../../recipes/sessions.toml")),
+    ];
+
+    /// A recipe that comes with the program.
+    ///
+    /// # Errors
+    /// Names the known ones.
+    pub fn built_in(name: &str) -> anyhow::Result<Recipe> {
+        let Some((_, text)) = Recipe::BUILT_IN.iter().find(|(known, _)| *known == name) else {
+            let known = Recipe::BUILT_IN.map(|(known, _)| known).join(", ");
+            let message = format!("no recipe is called {name:?}; known: {known}");
+            return Err(UserError::new(message, "choose a known one, or give your own with --recipe FILE").into());
+        };
+        Recipe::parse(text, Path::new(name))
+    }
+
+    /// Reads a recipe file.
+    ///
+    /// # Errors
+    /// Names the file, and the line and key where it does not fit.
+    pub fn read(path: &Path) -> anyhow::Result<Recipe> {
+        let failed = |why: std::io::Error| {
+            let message = format!("cannot read the recipe {}", path.display());
+            UserError::new(message, "check the path; recipes/ has examples").because(why)
+        };
+        let bytes = std::fs::metadata(path).map_err(failed)?.len();
+        if bytes > MAX_BYTES {
+            let message = format!("recipe {}: expected at most {MAX_BYTES} bytes, got {bytes}", path.display());
+            return Err(UserError::new(message, "give the TOML recipe, not the data").into());
+        }
+        Recipe::parse(&std::fs::read_to_string(path).map_err(failed)?, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> anyhow::Result<Recipe> {
+        let recipe: Recipe = toml::from_str(text).map_err(|why| {
+            let message = format!("recipe {}: {}", path.display(), why.to_string().trim_end());
+            UserError::new(message, "mend that line; recipes/completejourney.toml shows every table")
+        })?;
+        recipe.check(path)?;
+        Ok(recipe)
+    }
+
+    /// What TOML types cannot say.
+    fn check(&self, path: &Path) -> anyhow::Result<()> {
+        let refuse = |key: &str, expected: &str, got: String| {
+            let message = format!("recipe {}: {key}: expected {expected}, got {got}", path.display());
+            Err(UserError::new(message, "mend that key").into())
+        };
+        let e = &self.evaluate;
+        if self.data.events.is_empty() {
+            return refuse("data.events", "at least one [[data.events]] table with a path", "none".into());
+        }
+        if e.ks.is_empty() || e.ks.contains(&0) || e.ks.iter().any(|&k| k > 1000) {
+            return refuse("evaluate.ks", "cut-offs from 1 to 1000", format!("{:?}", e.ks));
+        }
+        if !e.ks.iter().any(|k| e.main.ends_with(&format!("@{k}"))) {
+            return refuse("evaluate.main", "a metric at one of evaluate.ks, such as ndcg@10", e.main.clone());
+        }
+        if e.masks.is_empty() {
+            return refuse(
+                "evaluate.masks",
+                "at least one of \"seen\", \"nothing\", { kinds = [\"buy\"] }",
+                "none".into(),
+            );
+        }
+        if !(e.valid_share > 0.0 && e.valid_share < 1.0) {
+            return refuse("evaluate.valid_share", "a share between 0 and 1", e.valid_share.to_string());
+        }
+        if !(1..=10_000).contains(&self.serve.candidates) {
+            return refuse("serve.candidates", "1 to 10000", self.serve.candidates.to_string());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_recipe_reads() {
+        for (name, _) in Recipe::BUILT_IN {
+            let recipe = Recipe::built_in(name).unwrap_or_else(|why| panic!("{name}: {why:#}"));
+            assert_eq!(recipe.name, name);
+        }
+    }
+
+    #[test]
+    fn a_misspelled_key_is_named_with_its_line() {
+        let text = "name = \"a\"\n[data]\n[[data.events]]\npath = \"x.csv\"\n[evaluate]\nresample = 3\n";
+        let why = Recipe::parse(text, Path::new("shop.toml")).unwrap_err().to_string();
+        assert!(why.contains("shop.toml") && why.contains("line 6") && why.contains("resample"), "{why}");
+    }
+
+    #[test]
+    fn a_recipe_without_events_or_with_an_unmeasured_metric_is_refused() {
+        let refused = |text: &str| Recipe::parse(text, Path::new("shop.toml")).unwrap_err().to_string();
+        assert!(refused("name = \"a\"\n[data]\n").contains("data.events"));
+        let text = "name = \"a\"\n[data]\n[[data.events]]\npath = \"x\"\n[evaluate]\nmain = \"ndcg@7\"\n";
+        assert!(refused(text).contains("evaluate.main"));
+    }
+}

@@ -1,0 +1,90 @@
+//! Validation -> which item model, and how the models are weighed. The test part is not in sight here.
+
+use crate::progress::Unit;
+use crate::recipe::Recipe;
+use crate::shelf::Shelf;
+use crate::site::Site;
+use crate::stages::fit::{Fitted, Lessons, Named, fit, fit_item};
+use anyhow::Result;
+use lingxi_behaviour::blend::{ChosenWeights, ValidationCase, choose_weights};
+use lingxi_behaviour::item_model::ItemModelConfig;
+use lingxi_data::Score;
+use lingxi_data::split::Holdout;
+use lingxi_eval::cases;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What validation chose.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// The alternative of the item model with the best figure alone.
+    pub item: Option<ItemModelConfig>,
+    /// Names of the models, in the order of the weights.
+    pub models: Vec<String>,
+    /// One weight per model, and the figures on validation.
+    pub weights: ChosenWeights,
+}
+
+impl Choice {
+    /// Each model with its weight; models of weight zero are left out.
+    pub fn weigh(&self, rows: Vec<Named>) -> Vec<(Arc<dyn Score>, f32)> {
+        let weighed = rows.into_iter().zip(&self.weights.weights).map(|(row, weight)| (row.model, *weight));
+        weighed.filter(|(_, weight)| *weight > 0.0).collect()
+    }
+}
+
+/// Fits on training, chooses on validation. Returns the choice and the models fitted on training.
+///
+/// # Errors
+/// Whatever the models say, or a division without validation cases.
+pub fn choose(recipe: &Recipe, train: Lessons<'_>, valid: &Holdout, site: &Site) -> Result<(Choice, Fitted)> {
+    let key = Shelf::key(
+        &[train.key, train.meaning_key()],
+        &(&recipe.models, &recipe.blend, &recipe.evaluate.masks[0], site.seed),
+    );
+    let file = |folder: &Path| folder.join("choice.json");
+    let load = |folder: &Path| Ok(serde_json::from_slice(&std::fs::read(file(folder))?)?);
+    let save = |choice: &Choice, folder: &Path| Ok(std::fs::write(file(folder), serde_json::to_vec_pretty(choice)?)?);
+    let (choice, _) = site.shelf.get("choice", key, load, || decide(recipe, train, valid, site), save)?;
+    let fitted = fit(&recipe.models, choice.item.as_ref(), train, site)?;
+    Ok((choice, fitted))
+}
+
+fn decide(recipe: &Recipe, train: Lessons<'_>, valid: &Holdout, site: &Site) -> Result<Choice> {
+    let asked = cases(valid, &recipe.evaluate.masks[0]);
+    let cases: Vec<ValidationCase<'_>> = asked
+        .iter()
+        .map(|case| ValidationCase { context: case.context, relevant: &case.relevant, hidden: &case.masked })
+        .collect();
+    let item = best_item_model(recipe, train, &cases, site)?;
+    let rows = fit(&recipe.models, item.as_ref(), train, site)?.rows();
+    let models: Vec<Arc<dyn Score>> = rows.iter().map(|row| row.model.clone()).collect();
+    let stage = site.progress.stage("choose", Some(cases.len() as u64), Unit::Of("validation cases"));
+    let weights = choose_weights(&models, &cases, &recipe.blend)?;
+    stage.set(cases.len() as u64);
+    stage.finish("");
+    Ok(Choice { item, models: rows.into_iter().map(|row| row.name).collect(), weights })
+}
+
+/// The alternative whose NDCG on validation is best; the first of equals.
+fn best_item_model(
+    recipe: &Recipe,
+    train: Lessons<'_>,
+    cases: &[ValidationCase<'_>],
+    site: &Site,
+) -> Result<Option<ItemModelConfig>> {
+    let mut best: Option<(f64, &ItemModelConfig)> = None;
+    for config in &recipe.models.item {
+        if recipe.models.item.len() == 1 {
+            return Ok(Some(config.clone()));
+        }
+        let model: Arc<dyn Score> = fit_item(config, train, site)?;
+        let alone = choose_weights(&[model], cases, &recipe.blend)?.ndcg;
+        if best.is_none_or(|(most, _)| alone > most) {
+            best = Some((alone, config));
+        }
+    }
+    Ok(best.map(|(_, config)| config.clone()))
+}

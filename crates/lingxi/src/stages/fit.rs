@@ -1,0 +1,146 @@
+//! Events and vectors -> fitted models, each on the shelf.
+
+use crate::progress::Unit;
+use crate::recipe::Models;
+use crate::shelf::Shelf;
+use crate::site::Site;
+use crate::stages::encode::Meaning;
+use anyhow::Result;
+use lingxi_behaviour::alignment::{self, Alignment, AlignmentConfig};
+use lingxi_behaviour::item_model::{self, ItemModel, ItemModelConfig};
+use lingxi_behaviour::popularity::{self, Popularity, PopularityConfig};
+use lingxi_data::{Catalog, Fingerprint, Interactions, Purpose, Score};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the models learn from, with the fingerprint of the events.
+#[derive(Clone, Copy)]
+pub struct Lessons<'a> {
+    /// The events; only those whose shoppers agreed to training are read.
+    pub events: &'a Interactions,
+    /// The goods.
+    pub catalog: &'a Catalog,
+    /// What the goods say, if anything.
+    pub meaning: Option<&'a Meaning>,
+    /// Names shop and division.
+    pub key: Fingerprint,
+}
+
+impl Lessons<'_> {
+    /// Names the vectors, or their absence.
+    pub fn meaning_key(&self) -> Fingerprint {
+        self.meaning.map_or_else(|| Fingerprint::of([b"no text".as_slice()]), |m| m.key)
+    }
+}
+
+/// A fitted model with its row in the tables.
+#[derive(Clone)]
+pub struct Named {
+    /// As printed.
+    pub name: String,
+    /// The model.
+    pub model: Arc<dyn Score>,
+}
+
+/// All fitted models of a recipe.
+#[derive(Clone)]
+pub struct Fitted {
+    /// Overall, recent and per category, in this order; empty if the recipe has none.
+    pub popularity: Vec<Named>,
+    /// The closed-form item model.
+    pub item: Option<Arc<ItemModel>>,
+    /// The text-to-behaviour alignment.
+    pub alignment: Option<Arc<Alignment>>,
+}
+
+impl Fitted {
+    /// Every model as a row, baselines first.
+    pub fn rows(&self) -> Vec<Named> {
+        let mut rows = self.popularity.clone();
+        rows.extend(self.item.iter().map(|m| Named { name: "item model".into(), model: m.clone() }));
+        rows.extend(self.alignment.iter().map(|m| Named { name: "alignment".into(), model: m.clone() }));
+        rows
+    }
+}
+
+/// Fits every model of the recipe. `item` is the alternative that validation chose.
+///
+/// # Errors
+/// Those of the models.
+pub fn fit(models: &Models, item: Option<&ItemModelConfig>, lessons: Lessons<'_>, site: &Site) -> Result<Fitted> {
+    let popularity = match &models.popularity {
+        Some(config) => three_popularities(config, lessons)?,
+        None => Vec::new(),
+    };
+    let item = item.map(|config| fit_item(config, lessons, site)).transpose()?;
+    let alignment = match (&models.alignment, lessons.meaning) {
+        (Some(config), Some(meaning)) => Some(fit_alignment(config, meaning, lessons, site)?),
+        _ => None,
+    };
+    Ok(Fitted { popularity, item, alignment })
+}
+
+/// The three baselines that everyone must beat. Fitted in a moment, so they are not kept.
+fn three_popularities(config: &PopularityConfig, lessons: Lessons<'_>) -> Result<Vec<Named>> {
+    let of = |name: &str, overall: f32, recent: f32, category: f32| -> Result<Named> {
+        let config = PopularityConfig { overall, recent, category, ..config.clone() };
+        let model: Popularity =
+            popularity::fit(&config, &lessons.events.for_purpose(Purpose::Training), &lessons.catalog.category)?;
+        Ok(Named { name: name.into(), model: Arc::new(model) })
+    };
+    let mut rows = vec![of("popular", 1.0, 0.0, 0.0)?, of("popular lately", 0.0, 1.0, 0.0)?];
+    if !lessons.catalog.categories.is_empty() {
+        rows.push(of("popular in category", 0.0, 0.0, 1.0)?);
+    }
+    Ok(rows)
+}
+
+/// The closed-form item model, from the shelf or fitted.
+///
+/// # Errors
+/// Those of [`item_model::fit`].
+pub fn fit_item(config: &ItemModelConfig, lessons: Lessons<'_>, site: &Site) -> Result<Arc<ItemModel>> {
+    let key = Shelf::key(&[lessons.key, lessons.meaning_key()], config);
+    let make = || {
+        let stage = site.progress.stage("item model", None, Unit::Of("items"));
+        let events = lessons.events.for_purpose(Purpose::Training);
+        let vectors = lessons.meaning.map(|m| m.vectors.as_ref());
+        let model = item_model::fit(config, &events, vectors, &mut |done, total| {
+            stage.set_total(total as u64);
+            stage.set(done as u64);
+        })?;
+        stage.finish("");
+        Ok(model)
+    };
+    let load = |folder: &Path| Ok(ItemModel::load(&file(folder))?);
+    let (model, _) = site.shelf.get("item-model", key, load, make, |m, folder| Ok(m.save(&file(folder))?))?;
+    Ok(Arc::new(model))
+}
+
+fn fit_alignment(
+    config: &AlignmentConfig,
+    meaning: &Meaning,
+    lessons: Lessons<'_>,
+    site: &Site,
+) -> Result<Arc<Alignment>> {
+    let key = Shelf::key(&[lessons.key, meaning.key], &(config, site.seed));
+    let make = || {
+        let stage = site.progress.stage("alignment", None, Unit::Of("steps"));
+        let events = lessons.events.for_purpose(Purpose::Training);
+        let mut loss = f64::NAN;
+        let model = alignment::fit(config, &events, &meaning.vectors, site.seed, &mut |at| {
+            stage.set_total(at.steps as u64);
+            stage.set(at.step as u64);
+            loss = at.held_out_loss.unwrap_or(loss);
+        })?;
+        stage.finish(&format!("held-out loss {loss:.3}"));
+        Ok(model)
+    };
+    let load = |folder: &Path| Ok(Alignment::load(&file(folder))?);
+    let (model, _) = site.shelf.get("alignment", key, load, make, |m, folder| Ok(m.save(&file(folder))?))?;
+    Ok(Arc::new(model))
+}
+
+fn file(folder: &Path) -> std::path::PathBuf {
+    folder.join("model.safetensors")
+}

@@ -1,0 +1,13 @@
+//! The stages of a build, one file each. A stage takes plain values, keeps its artefact on the shelf under the fingerprint
+//! of all that it depends on, and says what it did. `pipeline` calls them by name.
+//!
+//! In reading order: [`ingest`] reads the files, [`encode`] reads the goods, [`divide`] splits the past, [`fit`] learns,
+//! [`choose`] weighs the models on validation, [`measure`] measures on test, [`index`] makes goods findable.
+
+pub mod choose;
+pub mod divide;
+pub mod encode;
+pub mod fit;
+pub mod index;
+pub mod ingest;
+pub mod measure;
