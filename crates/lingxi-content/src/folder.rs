@@ -149,7 +149,7 @@ fn check_config(path: &Path, c: &Config) -> Result<()> {
     if let Some((field, got)) = sizes.into_iter().find(|(_, size)| !(1..=1 << 20).contains(size)) {
         return Err(setting(path, field, "1 to 1048576", got));
     }
-    if c.hidden_size % c.num_attention_heads != 0 {
+    if !c.hidden_size.is_multiple_of(c.num_attention_heads) {
         return Err(setting(
             path,
             "num_attention_heads",

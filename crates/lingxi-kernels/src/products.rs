@@ -24,16 +24,12 @@ pub(crate) fn dot_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
     let (b16, b_rest) = b.as_chunks::<16>();
     let mut sums = [0f32; 16];
     for (x, y) in a16.iter().zip(b16) {
-        for lane in 0..16 {
-            sums[lane] = fma::<FMA>(x[lane], y[lane], sums[lane]);
-        }
+        sums = std::array::from_fn(|lane| fma::<FMA>(x[lane], y[lane], sums[lane]));
     }
-    for half in [8, 4, 2, 1] {
-        for lane in 0..half {
-            sums[lane] += sums[lane + half];
-        }
-    }
-    a_rest.iter().zip(b_rest).fold(sums[0], |sum, (x, y)| sum + x * y)
+    let halves: [f32; 8] = std::array::from_fn(|lane| sums[lane] + sums[lane + 8]);
+    let quarters: [f32; 4] = std::array::from_fn(|lane| halves[lane] + halves[lane + 4]);
+    let sum = (quarters[0] + quarters[2]) + (quarters[1] + quarters[3]);
+    a_rest.iter().zip(b_rest).fold(sum, |sum, (x, y)| sum + x * y)
 }
 
 per_level! {

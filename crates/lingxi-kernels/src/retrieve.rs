@@ -33,8 +33,8 @@ const FEW: usize = 6;
 /// If a slice is not a whole number of rows of length `d`, if there are 2^32 items or more, or if `exclude` is neither
 /// empty nor as long as the queries.
 pub fn top_k_dot(queries: &[f32], items: &[f32], d: usize, k: usize, exclude: &[&[u32]]) -> Vec<Vec<(u32, f32)>> {
-    assert!(d > 0 && queries.len() % d == 0, "top_k_dot: queries are no whole rows of length {d}");
-    assert!(items.len() % d == 0, "top_k_dot: items are no whole rows of length {d}");
+    assert!(d > 0 && queries.len().is_multiple_of(d), "top_k_dot: queries are no whole rows of length {d}");
+    assert!(items.len().is_multiple_of(d), "top_k_dot: items are no whole rows of length {d}");
     let (q, n) = (queries.len() / d, items.len() / d);
     assert!(u32::try_from(n).is_ok(), "top_k_dot: expected fewer than 2^32 items, got {n}");
     assert!(exclude.is_empty() || exclude.len() == q, "top_k_dot: {} exclusion lists for {q} queries", exclude.len());

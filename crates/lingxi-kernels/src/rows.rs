@@ -11,7 +11,7 @@ const GRAIN: usize = 1 << 14;
 /// # Panics
 /// If `x` is no whole number of rows.
 pub fn softmax_rows(x: &mut [f32], d: usize) {
-    rows(x, d, |row| softmax(row));
+    rows(x, d, softmax);
 }
 
 /// Brings each row of `x[rows,d]` to mean 0 and variance 1, then `weight * row + bias`.
@@ -45,7 +45,7 @@ pub fn add_bias(x: &mut [f32], bias: &[f32]) {
 }
 
 fn rows(x: &mut [f32], d: usize, work: impl Fn(&mut [f32]) + Send + Sync) {
-    assert!(d > 0 && x.len() % d == 0, "{} numbers are no whole rows of length {d}", x.len());
+    assert!(d > 0 && x.len().is_multiple_of(d), "{} numbers are no whole rows of length {d}", x.len());
     x.par_chunks_mut(d).with_min_len(GRAIN.div_ceil(d)).for_each(work);
 }
 

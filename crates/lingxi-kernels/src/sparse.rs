@@ -69,7 +69,7 @@ impl Csr {
 /// # Panics
 /// If `out` is not `rows x d`, `dense` is no whole number of rows, or an entry's column lies outside `dense`.
 pub fn spmm(matrix: &Csr, dense: &[f32], d: usize, out: &mut [f32]) {
-    assert!(d > 0 && dense.len() % d == 0, "spmm: dense is no whole rows of length {d}");
+    assert!(d > 0 && dense.len().is_multiple_of(d), "spmm: dense is no whole rows of length {d}");
     assert_eq!(out.len(), matrix.rows() * d, "spmm: out is not {} x {d}", matrix.rows());
     out.par_chunks_mut(d).with_min_len(64).enumerate().for_each(|(row, out)| {
         out.fill(0.0);

@@ -174,3 +174,15 @@ fn a_product_large_enough_for_all_threads_equals_the_reference() {
 fn a_wrong_shape_panics_with_the_shape_that_fits() {
     matmul_nn(&[0.0; 6], &[0.0; 11], &mut [0.0; 8], 2, 4, 3);
 }
+
+/// Vectors so long that few items fit in a chunk (1,000 numbers) and in a slab (half a million).
+#[test]
+fn top_k_dot_equals_scoring_everything_across_chunks_and_slabs() {
+    for (q, n, d) in [(25, 200, 1000), (6, 40, 1 << 19)] {
+        let number = |i: usize| ((i * 7919 + i / 64) % 5) as f32 - 2.0;
+        let queries: Vec<f32> = (0..q * d).map(number).collect();
+        let items: Vec<f32> = (0..n * d).map(|i| number(i + 3)).collect();
+        let exclude = vec![[3u32, 31, 32, 39].as_slice(); q];
+        assert_eq!(top_k_dot(&queries, &items, d, 9, &exclude), reference::top_k_dot(&queries, &items, d, 9, &exclude));
+    }
+}
