@@ -4,10 +4,11 @@
 //! dense ids goes out to the models, so that a new event changes the next slate. Events on items that the snapshot does
 //! not know wait in the store for the next build; a shopper that it does not know has a history from the first event.
 
-use crate::store::NewEvent;
+use crate::store::StoredEvent;
 use lingxi_data::{EventKind, Events, Interner, ItemId, Rows, UserId};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 /// Shoppers are spread over this many locks.
@@ -27,6 +28,8 @@ pub struct Known<'a> {
 /// Events that arrived after the snapshot was built, by shopper: the last `limit` of each.
 pub struct Live {
     limit: usize,
+    seen: AtomicI64,
+    unknown: AtomicU64,
     hash: RandomState,
     shards: Vec<RwLock<HashMap<Box<str>, Vec<Past>>>>,
 }
@@ -51,32 +54,50 @@ pub struct History {
 }
 
 impl Live {
-    /// Keeps at most `limit` events of each shopper, old and new together.
-    pub fn new(limit: usize) -> Live {
+    /// Keeps at most `limit` events of each shopper, old and new together; the snapshot was built with the events of the
+    /// store up to number `built_with`.
+    pub fn new(limit: usize, built_with: i64) -> Live {
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Live { limit: limit.max(1), hash: RandomState::new(), shards }
+        let (seen, unknown) = (AtomicI64::new(built_with), AtomicU64::new(0));
+        Live { limit: limit.max(1), seen, unknown, hash: RandomState::new(), shards }
     }
 
-    /// Takes in events that are stored. Events on unknown items are passed over; how many is returned.
-    pub fn absorb<'e>(&self, items: &Interner, events: impl IntoIterator<Item = &'e NewEvent>) -> usize {
-        let mut unknown = 0;
-        for event in events {
+    /// The number of the last event taken in.
+    pub fn seen(&self) -> i64 {
+        self.seen.load(Ordering::Acquire)
+    }
+
+    /// Events passed over because the snapshot does not know their item.
+    pub fn unknown(&self) -> u64 {
+        self.unknown.load(Ordering::Relaxed)
+    }
+
+    /// Takes in stored events in their order; one that was taken in before is left out, so that reading back and listening
+    /// may overlap. Called by one thread at a time.
+    pub fn absorb(&self, items: &Interner, events: &[StoredEvent]) {
+        for StoredEvent { seq, event } in events {
+            if self.seen.fetch_max(*seq, Ordering::AcqRel) >= *seq {
+                continue;
+            }
             let Some(item) = items.get(&event.item) else {
-                unknown += 1;
+                self.unknown.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
             let past = Past { item: ItemId(item), at: event.at, kind: event.kind, value: event.value };
-            let mut shard = self.shard(&event.user).write().unwrap_or_else(PoisonError::into_inner);
-            let events = match shard.get_mut(event.user.as_str()) {
-                Some(events) => events,
-                None => shard.entry(event.user.as_str().into()).or_default(),
-            };
-            events.insert(events.partition_point(|e| e.at <= past.at), past);
-            if events.len() > self.limit {
-                events.remove(0);
-            }
+            self.insert(&event.user, past);
         }
-        unknown
+    }
+
+    fn insert(&self, user: &str, past: Past) {
+        let mut shard = self.shard(user).write().unwrap_or_else(PoisonError::into_inner);
+        if !shard.contains_key(user) {
+            shard.insert(user.into(), Vec::new());
+        }
+        let events = shard.get_mut(user).expect("inserted above");
+        events.insert(events.partition_point(|e| e.at <= past.at), past);
+        if events.len() > self.limit {
+            events.remove(0);
+        }
     }
 
     /// The last events of `user`: those of the snapshot and those since, merged by time. Empty for an unknown shopper.
@@ -129,12 +150,16 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::NewEvent;
     use lingxi_data::{Event, Interactions, Purpose};
     use proptest::prelude::*;
 
-    fn arrived(user: &str, item: &str, at: i64) -> NewEvent {
+    fn arrived(seq: i64, user: &str, item: &str, at: i64) -> StoredEvent {
         let (user, item) = (user.to_string(), item.to_string());
-        NewEvent { user, item, kind: EventKind::Cart, value: 1.0, at, comment: None, key: None }
+        StoredEvent {
+            seq,
+            event: NewEvent { user, item, kind: EventKind::Cart, value: 1.0, at, comment: None, key: None },
+        }
     }
 
     fn with_known(events: Vec<Event>, check: impl FnOnce(&Known<'_>)) {
@@ -151,9 +176,10 @@ mod tests {
     #[test]
     fn a_late_event_takes_its_place_in_time_and_an_unknown_item_is_passed_over() {
         with_known(vec![bought(1, 10), bought(2, 30)], |known| {
-            let live = Live::new(9);
-            let events = [arrived("ann", "i5", 40), arrived("ann", "new", 41), arrived("ann", "i4", 20)];
-            assert_eq!(live.absorb(known.items, &events), 1);
+            let live = Live::new(9, 0);
+            let events = [arrived(1, "ann", "i5", 40), arrived(2, "ann", "new", 41), arrived(3, "ann", "i4", 20)];
+            live.absorb(known.items, &events);
+            assert_eq!((live.unknown(), live.seen()), (1, 3));
             let history = live.history(known, "ann");
             assert_eq!(history.rows().items, [1, 4, 2, 5].map(ItemId));
             assert_eq!(history.user, Some(UserId(0)));
@@ -163,9 +189,9 @@ mod tests {
     #[test]
     fn an_unknown_shopper_has_a_history_from_the_first_event() {
         with_known(vec![], |known| {
-            let live = Live::new(9);
+            let live = Live::new(9, 0);
             assert!(live.history(known, "zoe").rows().is_empty());
-            live.absorb(known.items, &[arrived("zoe", "i3", 1)]);
+            live.absorb(known.items, &[arrived(1, "zoe", "i3", 1)]);
             let history = live.history(known, "zoe");
             assert_eq!((history.user, history.rows().items), (None, &[ItemId(3)][..]));
             assert!(live.history(known, "bob").rows().is_empty());
@@ -183,8 +209,10 @@ mod tests {
             expected.sort_unstable();
             let expected = expected.split_off(expected.len().saturating_sub(limit));
             with_known(old.iter().map(|at| bought(7, *at)).collect(), |known| {
-                let live = Live::new(limit);
-                live.absorb(known.items, &new.iter().map(|at| arrived("ann", "i8", *at)).collect::<Vec<_>>());
+                let live = Live::new(limit, 0);
+                let new: Vec<_> = (1..).zip(&new).map(|(seq, at)| arrived(seq, "ann", "i8", *at)).collect();
+                live.absorb(known.items, &new);
+                live.absorb(known.items, &new[new.len() / 2..]); // taken in before: nothing changes
                 assert_eq!(live.history(known, "ann").rows().at, expected);
             });
         }

@@ -1,13 +1,14 @@
-//! What every handler holds: the engine, the store, the live histories and the counters, behind one `Arc`.
+//! What every handler holds: the snapshot that answers and its live histories, the store and the counters, behind one
+//! `Arc`.
 
 use super::engine::Engine;
 use super::error::{Answer, Refusal};
 use super::telemetry::Telemetry;
 use crate::live::{History, Live};
-use crate::store::{NewEvent, Store};
+use crate::store::{Result, Store, StoredEvent};
 use std::ops::Deref;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 
 /// How a serving process behaves.
@@ -38,15 +39,19 @@ pub struct App(Arc<State>);
 
 /// The shared state of all handlers.
 pub struct State {
-    engine: Arc<dyn Engine>,
+    serving: RwLock<Arc<Serving>>,
     store: Store,
-    live: Live,
     options: AppOptions,
     compute: Semaphore,
     pub(super) telemetry: Telemetry,
     pub(super) under_way: AtomicUsize,
-    unknown_items: AtomicU64,
     stopping: AtomicBool,
+}
+
+/// A snapshot and the histories in its dense ids: published together, kept by whoever started with it.
+pub struct Serving {
+    engine: Arc<dyn Engine>,
+    live: Live,
 }
 
 impl Deref for App {
@@ -62,42 +67,59 @@ impl App {
     ///
     /// # Errors
     /// [`crate::store::StoreError::Read`] if the store cannot be read.
-    pub fn start(
-        engine: Arc<dyn Engine>,
-        store: Store,
-        built_with: i64,
-        options: AppOptions,
-    ) -> crate::store::Result<App> {
-        let app = App(Arc::new(State {
-            engine,
+    pub fn start(engine: Arc<dyn Engine>, store: Store, built_with: i64, options: AppOptions) -> Result<App> {
+        let serving = Serving { engine, live: Live::new(options.history, built_with) };
+        serving.catch_up(&store)?;
+        Ok(App(Arc::new(State {
+            serving: RwLock::new(Arc::new(serving)),
             store,
-            live: Live::new(options.history),
             options,
             compute: Semaphore::new(options.compute.max(1)),
             telemetry: Telemetry::new(),
             under_way: AtomicUsize::new(0),
-            unknown_items: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
-        }));
-        app.store.read(|reader| reader.events_after(built_with, |stored| app.absorb([&stored.event])))?;
-        Ok(app)
+        })))
     }
 
-    /// Runs `work` on a thread that may compute, as soon as fewer than [`AppOptions::compute`] others do.
+    /// Runs `work` on a thread that may compute, as soon as fewer than [`AppOptions::compute`] others do. It keeps the
+    /// snapshot that it starts with.
     pub(super) async fn compute<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&App) -> Answer<T> + Send + 'static,
+        work: impl FnOnce(&App, &Serving) -> Answer<T> + Send + 'static,
     ) -> Answer<T> {
         let app = self.clone();
         let _permit = self.compute.acquire().await.map_err(Refusal::internal)?;
-        tokio::task::spawn_blocking(move || work(&app)).await.map_err(Refusal::internal)?
+        let work = move || work(&app, &app.serving());
+        tokio::task::spawn_blocking(work).await.map_err(Refusal::internal)?
     }
 }
 
 impl State {
-    /// The snapshot that answers.
-    pub fn engine(&self) -> &dyn Engine {
-        &*self.engine
+    /// The snapshot that answers now, with its histories.
+    pub fn serving(&self) -> Arc<Serving> {
+        self.serving.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts a new snapshot in place of the old one, whole: with all events that arrived after the event `built_with`.
+    /// Requests under way end with the snapshot that they started with.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError::Read`] if the store cannot be read; the old snapshot stays.
+    pub fn publish(&self, engine: Arc<dyn Engine>, built_with: i64) -> Result<()> {
+        let next = Serving { engine, live: Live::new(self.options.history, built_with) };
+        next.catch_up(&self.store)?;
+        let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+        // What was stored since the line before; whatever comes now waits in `absorb` for this lock.
+        next.catch_up(&self.store)?;
+        *current = Arc::new(next);
+        Ok(())
+    }
+
+    /// Takes stored events into the live histories.
+    pub fn absorb(&self, events: &[StoredEvent]) {
+        // The lock is held while they are taken in, so that none goes into a snapshot that was just replaced.
+        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
+        serving.absorb(events);
     }
 
     /// Where events and decisions go.
@@ -108,22 +130,6 @@ impl State {
     /// Unix seconds.
     pub fn now(&self) -> i64 {
         (self.options.clock)()
-    }
-
-    /// The shopper's last events up to this moment.
-    pub fn history(&self, user: &str) -> History {
-        self.live.history(&self.engine.known(), user)
-    }
-
-    /// Takes stored events into the live histories.
-    pub fn absorb<'e>(&self, events: impl IntoIterator<Item = &'e NewEvent>) {
-        let unknown = self.live.absorb(self.engine.known().items, events);
-        self.unknown_items.fetch_add(unknown as u64, Ordering::Relaxed);
-    }
-
-    /// Events on items that the snapshot does not know: they wait for the next build.
-    pub fn unknown_items(&self) -> u64 {
-        self.unknown_items.load(Ordering::Relaxed)
     }
 
     /// The seed of one decision's random stream.
@@ -148,6 +154,32 @@ impl State {
         let guard = UnderWay(&self.under_way);
         let before = self.under_way.fetch_add(1, Ordering::Relaxed);
         (before < self.options.in_flight).then_some(guard)
+    }
+}
+
+impl Serving {
+    /// The snapshot.
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
+    /// The shopper's last events up to this moment.
+    pub fn history(&self, user: &str) -> History {
+        self.live.history(&self.engine.known(), user)
+    }
+
+    /// Events on items that the snapshot does not know: they wait for the next build.
+    pub fn unknown_items(&self) -> u64 {
+        self.live.unknown()
+    }
+
+    fn absorb(&self, events: &[StoredEvent]) {
+        self.live.absorb(self.engine.known().items, events);
+    }
+
+    /// Reads back what was stored after the last event taken in.
+    fn catch_up(&self, store: &Store) -> Result<()> {
+        store.read(|reader| reader.events_after(self.live.seen(), |stored| self.absorb(&[stored])))
     }
 }
 

@@ -14,7 +14,7 @@ mod similar;
 mod telemetry;
 mod timestamp;
 
-pub use app::{App, AppOptions, State};
+pub use app::{App, AppOptions, Serving, State};
 pub use engine::Engine;
 
 use axum::Router;

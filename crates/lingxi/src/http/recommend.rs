@@ -1,7 +1,7 @@
 //! `GET /api/recommend/{user}?n=&explain=`: the slate as an array of ids, as Gorse answers, or with `explain=true` as an
 //! array of places with their scores, propensities and reasons. The decision's id is in the header `Lingxi-Decision`.
 
-use super::app::App;
+use super::app::{App, Serving};
 use super::error::Answer;
 use super::params::{Id, Query};
 use crate::store::Shown;
@@ -28,29 +28,29 @@ struct Place {
 pub async fn get(State(app): State<App>, Id(user): Id, query: Query) -> Answer<Response> {
     let query = query.only(&["n", "explain"])?;
     let (n, explain) = (query.n()?, query.flag("explain")?);
-    app.compute(move |app| slate(app, &user, n, explain)).await
+    app.compute(move |app, serving| slate(app, serving, &user, n, explain)).await
 }
 
-fn slate(app: &App, user: &str, n: usize, explain: bool) -> Answer<Response> {
-    let history = app.history(user);
+fn slate(app: &App, serving: &Serving, user: &str, n: usize, explain: bool) -> Answer<Response> {
+    let history = serving.history(user);
     let context = Context { user: history.user, history: history.rows(), now: app.now() };
     let id = app.store().next_decision_id();
-    let decision = app.engine().recommend(&context, n, id, app.seed_of(id));
-    let catalog = app.engine().catalog();
+    let decision = serving.engine().recommend(&context, n, id, app.seed_of(id));
+    let catalog = serving.engine().catalog();
     // Logged before it is answered: a slate that cannot be logged would be a hole in every later estimate.
     app.store().record(Shown::new(&decision, user, |item| external(catalog, item)))?;
     let header = [("lingxi-decision", id.to_string())];
     if explain {
-        return Ok((header, Json(explained(app, &context, &decision))).into_response());
+        return Ok((header, Json(explained(serving, &context, &decision))).into_response());
     }
     let ids: Vec<&str> = decision.slots.iter().map(|slot| external(catalog, slot.item)).collect();
     Ok((header, Json(ids)).into_response())
 }
 
-fn explained(app: &App, context: &Context<'_>, decision: &Decision) -> Vec<Place> {
-    let catalog = app.engine().catalog();
+fn explained(serving: &Serving, context: &Context<'_>, decision: &Decision) -> Vec<Place> {
+    let catalog = serving.engine().catalog();
     let place = |slot: &lingxi_data::Slot| {
-        let (reason, parts) = app.engine().reason(context, slot.item);
+        let (reason, parts) = serving.engine().reason(context, slot.item);
         Place {
             item_id: external(catalog, slot.item).to_owned(),
             title: catalog.label(slot.item).to_owned(),

@@ -1,7 +1,7 @@
 //! `GET /api/item-to-item/similar/{item}?n=` and `GET /api/search?q=&n=`: items near an item, items near a text. Both
 //! answer as Gorse does, `[{"Id", "Score"}]`, with the title added.
 
-use super::app::App;
+use super::app::{App, Serving};
 use super::error::{Answer, Refusal};
 use super::params::{Id, MAX_QUERY, Query};
 use super::recommend::external;
@@ -23,9 +23,9 @@ pub struct Near {
 /// Items like one item.
 pub async fn similar(State(app): State<App>, Id(item): Id, query: Query) -> Answer<Json<Vec<Near>>> {
     let n = query.only(&["n"])?.n()?;
-    app.compute(move |app| {
-        let id = app.engine().known().items.get(&item).ok_or_else(|| unknown(&item))?;
-        Ok(named(app, app.engine().similar(ItemId(id), n)))
+    app.compute(move |_, serving| {
+        let id = serving.engine().known().items.get(&item).ok_or_else(|| unknown(&item))?;
+        Ok(named(serving, serving.engine().similar(ItemId(id), n)))
     })
     .await
 }
@@ -40,18 +40,18 @@ pub async fn search(State(app): State<App>, query: Query) -> Answer<Json<Vec<Nea
         return Err(Refusal::input("q", format!("a text of 1 to {MAX_QUERY} bytes"), got)
             .remedy("ask as in /api/search?q=oat+milk"));
     }
-    app.compute(move |app| {
-        let found = app.engine().search(&text, n).ok_or_else(|| {
+    app.compute(move |_, serving| {
+        let found = serving.engine().search(&text, n).ok_or_else(|| {
             Refusal::new(StatusCode::NOT_IMPLEMENTED, "no_language_model", "this snapshot has no language model")
                 .remedy("build it with a recipe that names an encoder")
         })?;
-        Ok(named(app, found))
+        Ok(named(serving, found))
     })
     .await
 }
 
-fn named(app: &App, found: Vec<(ItemId, f32)>) -> Json<Vec<Near>> {
-    let catalog = app.engine().catalog();
+fn named(serving: &Serving, found: Vec<(ItemId, f32)>) -> Json<Vec<Near>> {
+    let catalog = serving.engine().catalog();
     let near =
         |(item, score)| Near { id: external(catalog, item).to_owned(), score, title: catalog.label(item).to_owned() };
     Json(found.into_iter().map(near).collect())

@@ -89,7 +89,7 @@ pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
         metrics::gauge!("lingxi_http_under_way").set(app.under_way.load(Relaxed) as f64);
         for (name, value) in [
             ("lingxi_events_stored_total", counts.events.load(Relaxed)),
-            ("lingxi_events_on_unknown_items_total", app.unknown_items()),
+            ("lingxi_events_on_unknown_items_total", app.serving().unknown_items()),
             ("lingxi_decisions_total", counts.decisions.load(Relaxed)),
             ("lingxi_feedback_joined_total", counts.joined.load(Relaxed)),
             ("lingxi_store_commits_total", counts.commits.load(Relaxed)),
@@ -113,6 +113,7 @@ pub async fn ready(State(app): State<App>) -> Answer<Json<serde_json::Value>> {
     if !app.store().is_open() {
         return Err(Refusal::busy("the store takes no events"));
     }
-    let (snapshot, items) = (app.engine().fingerprint(), app.engine().catalog().len());
+    let serving = app.serving();
+    let (snapshot, items) = (serving.engine().fingerprint(), serving.engine().catalog().len());
     Ok(Json(serde_json::json!({"status": "ready", "snapshot": snapshot, "items": items})))
 }

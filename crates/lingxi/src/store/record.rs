@@ -21,12 +21,12 @@ pub struct NewEvent {
     pub key: Option<String>,
 }
 
-/// An event as it is read back.
+/// An event that is on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredEvent {
     /// Its place in the order of arrival, from 1.
     pub seq: i64,
-    /// What arrived, without the key.
+    /// What arrived; read back, it has no key.
     pub event: NewEvent,
 }
 

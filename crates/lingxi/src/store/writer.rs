@@ -4,7 +4,7 @@
 //! No timer is needed to fill a group: while one group is being synced, the next one gathers in the queue.
 
 use super::error::{Result, StoreError};
-use super::record::{NewEvent, Shown};
+use super::record::{NewEvent, Shown, StoredEvent};
 use super::{StoreCounts, StoreOptions};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub enum Job {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stored {
     /// The events stored, in their order: all but those whose key was stored before.
-    pub events: Vec<NewEvent>,
+    pub events: Vec<StoredEvent>,
     /// How many were left out because of their key.
     pub duplicates: usize,
     /// How many answered a decision.
@@ -126,7 +126,7 @@ fn insert_events(connection: &Connection, events: Vec<NewEvent>, window: i64) ->
         match insert.query_row(row, |row| row.get::<_, i64>(0)).optional()? {
             Some(seq) => {
                 stored.joined += usize::from(join(connection, seq, &event, window)?);
-                stored.events.push(event);
+                stored.events.push(StoredEvent { seq, event });
             }
             None => stored.duplicates += 1,
         }

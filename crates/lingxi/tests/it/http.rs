@@ -1,10 +1,11 @@
 //! The endpoints, over real sockets: what a shopper does changes what they see, and wrong input is refused whole.
 
-use crate::shop::{CURSED, NOW, Server};
+use crate::shop::{CURSED, NOW, Server, Shop};
 use lingxi_decide::PolicyConfig;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 /// How many of the ids are of a kind.
 fn of_kind(kind: &str, ids: &[String]) -> usize {
@@ -110,6 +111,24 @@ fn a_batch_sent_again_with_its_key_is_stored_once() {
     assert_eq!(server.post(batch.to_string(), Some("order-1")), (200, json!({"RowAffected": 0})));
     assert_eq!(server.events(), 2);
     assert_eq!(server.post("[]", None), (200, json!({"RowAffected": 0})));
+}
+
+#[test]
+fn a_new_snapshot_is_published_whole_with_what_happened_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("s"));
+    server.buy("newcomer", "soap-5");
+    let before = server.slate("newcomer", 6);
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..40).for_each(|i| server.buy("busy", &format!("bolt-{}", i % 20))));
+        for _ in 0..10 {
+            server.app.publish(Arc::new(Shop::new(PolicyConfig::Greedy {})), 0).unwrap();
+        }
+    });
+    assert_eq!(server.slate("newcomer", 6), before);
+    assert_eq!(server.app.serving().history("busy").rows().len(), 40, "every event once, whichever snapshot took it");
+    server.app.publish(Arc::new(Shop::new(PolicyConfig::Greedy {})), 41).unwrap();
+    assert_eq!(server.app.serving().history("busy").rows().len(), 0, "this snapshot was built with all events");
 }
 
 /// A refusal has the one shape, and names `field`.

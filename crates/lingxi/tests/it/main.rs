@@ -3,5 +3,6 @@
 
 mod assets;
 mod http;
+mod load;
 mod shop;
 mod store;

@@ -44,7 +44,10 @@ fn events_survive_reopening_in_their_order() {
     let path = dir.path().join("deep/er/store.sqlite");
     let events = vec![event("ann", "milk", 30), event("bob", "茶", 20), event("ann", "bread", 10)];
     let store = open(&path);
-    assert_eq!(store.append(events.clone()).unwrap().events, events);
+    assert_eq!(
+        store.append(events.clone()).unwrap().events.iter().map(|e| &e.event).collect::<Vec<_>>(),
+        events.iter().collect::<Vec<_>>()
+    );
     store.close();
     assert!(matches!(store.append(events.clone()), Err(StoreError::Closed)));
 
@@ -196,4 +199,25 @@ fn a_killed_process_loses_no_acknowledged_event_and_keeps_no_half_batch() {
     let lost: Vec<_> = acknowledged.iter().filter(|user| !batches.contains_key(*user)).collect();
     assert!(lost.len() <= 1 && lost.iter().all(|u| Some(*u) == acknowledged.last()), "lost: {lost:?}");
     assert!(batches.values().all(|n| *n == 3), "a batch is stored whole or not at all");
+}
+
+#[test]
+fn batches_that_wait_share_one_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("s"));
+    let (release, held) = mpsc::channel::<()>();
+    store.append_then(vec![event("ann", "milk", 1)], move |_| held.recv().unwrap()).unwrap();
+    let (tell, told) = mpsc::channel();
+    for at in 0..500 {
+        let tell = tell.clone();
+        store
+            .append_then(vec![event("bob", "tea", at)], move |result| {
+                tell.send(result.unwrap().events[0].event.at).unwrap()
+            })
+            .unwrap();
+    }
+    release.send(()).unwrap();
+    assert_eq!(told.iter().take(500).collect::<Vec<_>>(), (0..500).collect::<Vec<_>>(), "acknowledged in their order");
+    let commits = store.counts().commits.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(commits <= 3, "501 batches took {commits} commits");
 }
