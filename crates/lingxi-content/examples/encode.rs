@@ -1,4 +1,4 @@
-//! Texts to vectors, and which of them mean the same: `cargo run --release --example encode -- MODEL_DIR TEXT TEXT ...`
+//! Texts to vectors, and which of them mean the same: `cargo run --release -p lingxi-content --example encode -- MODEL_DIR TEXT TEXT ...`
 
 use lingxi_content::BertEncoder;
 use lingxi_data::Encode;
