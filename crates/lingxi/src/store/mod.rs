@@ -117,13 +117,20 @@ impl Store {
         self.next_decision.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Queues a decision. It is on disk a few milliseconds later, and always before events queued after it, so
-    /// feedback finds it; a crash within those milliseconds may lose it, which is why nothing is acknowledged by it.
+    /// Queues a decision, waiting for a place in the queue: slates are made no faster than they can be logged. It is on
+    /// disk a few milliseconds later, and always before events queued after it, so feedback finds it; a crash within those
+    /// milliseconds may lose it, which is why nothing is acknowledged by it.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if the queue is full, [`StoreError::Closed`] after [`Store::close`].
+    /// [`StoreError::Closed`] after [`Store::close`].
     pub fn record(&self, shown: Shown) -> Result<()> {
-        self.enqueue(Job::Decision(shown))
+        // Cloned, so that waiting here does not hold up events at the lock.
+        let sender = lock(&self.queue).as_ref().ok_or(StoreError::Closed)?.clone();
+        self.counts.queued.fetch_add(1, Ordering::Relaxed);
+        sender.send(Job::Decision(shown)).map_err(|_| {
+            self.counts.queued.fetch_sub(1, Ordering::Relaxed);
+            StoreError::Closed
+        })
     }
 
     /// Waits until everything queued before is on disk.

@@ -23,9 +23,10 @@ CREATE TABLE events (
     value   REAL NOT NULL,
     at      INTEGER NOT NULL,                   -- unix seconds
     comment TEXT,
-    key     TEXT UNIQUE                         -- idempotency
+    key     TEXT                                -- idempotency
 ) STRICT;
 CREATE INDEX events_of_user ON events (user, at);
+CREATE UNIQUE INDEX events_by_key ON events (key) WHERE key IS NOT NULL;        -- most have none: no row for those
 
 CREATE TABLE decisions (
     id       INTEGER PRIMARY KEY,

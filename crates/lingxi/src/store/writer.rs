@@ -118,7 +118,7 @@ fn alone<T>(transaction: &mut Transaction<'_>, work: impl FnOnce(&Connection) ->
 fn insert_events(connection: &Connection, events: Vec<NewEvent>, window: i64) -> rusqlite::Result<Stored> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO events (user, item, kind, value, at, comment, key) VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (key) DO NOTHING RETURNING seq",
+         ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING RETURNING seq",
     )?;
     let mut stored = Stored::default();
     for event in events {

@@ -6,3 +6,4 @@ mod http;
 mod load;
 mod shop;
 mod store;
+mod whole;

@@ -221,3 +221,20 @@ fn batches_that_wait_share_one_sync() {
     let commits = store.counts().commits.load(std::sync::atomic::Ordering::Relaxed);
     assert!(commits <= 3, "501 batches took {commits} commits");
 }
+
+#[test]
+fn a_decision_waits_for_a_place_in_the_queue() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions { queue: 1, group: 1, ..StoreOptions::default() };
+    let store = Store::open(&dir.path().join("s"), options).unwrap();
+    std::thread::scope(|scope| {
+        for user in ["ann", "bob", "zoe"] {
+            let store = &store;
+            scope.spawn(move || (0..20).for_each(|at| store.record(slate(store, user, at, &["milk"])).unwrap()));
+        }
+    });
+    while store.flush().is_err() {}
+    assert_eq!(store.counts().decisions.load(std::sync::atomic::Ordering::Relaxed), 60);
+    store.close();
+    assert!(matches!(store.record(slate(&store, "ann", 1, &[])), Err(StoreError::Closed)));
+}
