@@ -9,6 +9,7 @@
 //!   the shop asks for, [`site`] and [`shelf`] where it happens, [`snapshot`] what comes out
 //! - what keeps and answers: [`store`] makes events durable, [`live`] knows what each shopper did since the models were
 //!   trained, [`http`] is the door for other programs
+//! - why an item is on a slate, in parts that add up to its score: [`reasons`]
 //! - what every command uses: [`progress`] how far it is, [`report`] what people and programs read, [`failure`] whose
 //!   turn it is when something goes wrong
 
@@ -27,6 +28,8 @@ pub mod stages;
 pub mod store;
 
 pub mod live;
+
+pub mod reasons;
 
 pub mod http;
 

@@ -4,6 +4,7 @@
 mod assets;
 mod http;
 mod load;
+mod reasons;
 mod shop;
 mod store;
 mod whole;
