@@ -4,7 +4,7 @@
 //! the item there. Nothing is invented afterwards: every part is a sum of what the models themselves say their score is
 //! made of ([`Score::contributions`]), and the values of the parts add up to the score within rounding.
 //!
-//! [`words`] finds what two texts share, [`parts`] makes a handful of parts of hundreds of contributions, [`sentence`] tells
+//! `words` finds what two texts share, `parts` makes a handful of parts of hundreds of contributions, `sentence` tells
 //! them.
 
 mod parts;
