@@ -44,9 +44,12 @@ pub(super) enum Near {
     Item(ItemId),
 }
 
+/// One contribution: the past item behind it, if there is one, and its value.
+type Member = (Option<(ItemId, EventKind)>, f64);
+
 /// Groups contributions, the largest first. The values add up to those of `contributions` within f64 rounding.
 pub(super) fn group(contributions: &[Contribution], catalog: &Catalog) -> Vec<Group> {
-    let mut groups: HashMap<Cause, Vec<(Option<(ItemId, EventKind)>, f64)>> = HashMap::new();
+    let mut groups: HashMap<Cause, Vec<Member>> = HashMap::new();
     for contribution in contributions {
         let (cause, past) = cause(contribution.because, catalog);
         groups.entry(cause).or_default().push((past, f64::from(contribution.value)));
@@ -72,7 +75,7 @@ fn cause(because: Because, catalog: &Catalog) -> (Cause, Option<(ItemId, EventKi
     }
 }
 
-fn one(cause: Cause, members: Vec<(Option<(ItemId, EventKind)>, f64)>) -> Group {
+fn one(cause: Cause, members: Vec<Member>) -> Group {
     let value: f64 = members.iter().map(|(_, value)| value).sum();
     let mut past: HashMap<ItemId, (EventKind, f64)> = HashMap::new();
     for ((item, kind), value) in members.iter().filter_map(|(past, value)| Some(((*past)?, value))) {
