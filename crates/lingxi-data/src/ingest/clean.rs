@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum Rule {
     /// A line that the format does not allow: too few fields, broken JSON, too long, too deep. Off: an error.
     Unreadable,
-    /// Bytes that are no UTF-8. Off: they become U+FFFD.
+    /// Bytes that are no UTF-8. Off: they become U+FFFD (in JSON lines an error).
     InvalidUtf8,
     /// No user or item. Off: an error.
     MissingId,
@@ -23,7 +23,8 @@ pub enum Rule {
     BadValue,
     /// No quantity: becomes 1. No rating: dropped. Off: an error.
     MissingValue,
-    /// A word for what the shopper did that is not known: the row is kept as `other`. Off: an error.
+    /// A word for what the shopper did that is not known: the row is kept as `other`; no word: as the kind of the file.
+    /// Off: an unknown word is an error.
     UnknownKind,
     /// An item of the log that the catalogue lacks: kept as an item without text, or dropped
     /// ([`Clean::unknown_items`]). Off: an error.
@@ -116,9 +117,11 @@ pub struct Clean {
     pub off: Vec<Rule>,
     /// Longest id, in bytes.
     pub max_id_bytes: usize,
-    /// First time that is believed, unix seconds (default 1990-01-01).
+    /// First time that is believed, as unix seconds or text like `"1990-01-01"`.
+    #[serde(deserialize_with = "moment")]
     pub earliest: i64,
-    /// Last time that is believed, unix seconds (default 2100-01-01).
+    /// Last time that is believed, likewise.
+    #[serde(deserialize_with = "moment")]
     pub latest: i64,
     /// Repetitions within so many seconds are one event.
     pub near_seconds: i64,
@@ -157,7 +160,37 @@ impl Default for Clean {
     }
 }
 
+/// Unix seconds from a number or from text.
+fn moment<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<i64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "unix seconds or a text like \"2020-01-31\"")]
+    enum Moment {
+        Seconds(i64),
+        Text(String),
+    }
+    match Moment::deserialize(deserializer)? {
+        Moment::Seconds(s) => Ok(s),
+        Moment::Text(text) => super::time::seconds(&super::table::Cell::of_bytes(text.as_bytes()))
+            .ok_or_else(|| serde::de::Error::custom(format!("expected a time like \"2020-01-31\", got {text:?}"))),
+    }
+}
+
 impl Clean {
+    /// Says which limit makes no sense.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let checks = [
+            (self.earliest <= self.latest, "clean.earliest must not lie after clean.latest"),
+            (self.near_seconds >= 0, "clean.near_seconds must not be negative"),
+            (self.max_quantity > 0.0, "clean.max_quantity must be above 0"),
+            (self.rating[0] <= self.rating[1], "clean.rating must be [smallest, largest]"),
+            (self.max_price > 0.0, "clean.max_price must be above 0"),
+            (self.max_id_bytes > 0, "clean.max_id_bytes must be above 0"),
+            (self.max_events_per_day > 0 && self.max_events > 0, "clean.max_events must be above 0"),
+            ((0.0..=1.0).contains(&self.max_misread), "clean.max_misread must be between 0 and 1"),
+        ];
+        checks.iter().find(|(sound, _)| !sound).map(|(_, why)| *why)
+    }
+
     /// Whether a rule runs.
     pub fn runs(&self, rule: Rule) -> bool {
         !self.off.contains(&rule)
@@ -173,7 +206,7 @@ impl Clean {
             Rule::BadTimestamp => "time unreadable or outside the believed range: dropped".into(),
             Rule::BadValue => "number unreadable, negative or absurd: row dropped, price unknown".into(),
             Rule::MissingValue => "no quantity: filled with 1; no rating: dropped".into(),
-            Rule::UnknownKind => "unknown kind of event: kept as other".into(),
+            Rule::UnknownKind => "kind of event unknown: kept as other; missing: kind of the file".into(),
             Rule::UnknownItem => match self.unknown_items {
                 UnknownItems::Keep => "item not in the catalogue: kept as an item without text".into(),
                 UnknownItems::Drop => "item not in the catalogue: dropped".into(),

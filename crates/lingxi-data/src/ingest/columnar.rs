@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const BATCH: usize = 8192;
+const MAX_FIXED_BYTES: i32 = 1 << 16;
 
 /// An opened Parquet file.
 pub(crate) struct Columnar {
@@ -30,7 +31,11 @@ pub(crate) struct Columnar {
 impl Columnar {
     pub(crate) fn open(path: &Path) -> Result<Columnar> {
         let file = File::open(path).map_err(|e| unreadable(path, &e))?;
-        let builder = guarded(path, || ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| e.to_string()))?;
+        let size = file.metadata().map_err(|e| unreadable(path, &e))?.len();
+        let builder = guarded(path, || {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| e.to_string())?;
+            believable(&builder, size).map(|()| builder)
+        })?;
         let names = builder.schema().fields().iter().map(|f| f.name().clone()).collect();
         Ok(Columnar { path: path.into(), names, builder })
     }
@@ -66,6 +71,18 @@ impl Columnar {
         }
         Ok(())
     }
+}
+
+/// The reader reserves memory by what the footer says, so the footer must fit the file before it is believed.
+fn believable(builder: &ParquetRecordBatchReaderBuilder<File>, size: u64) -> std::result::Result<(), String> {
+    for column in builder.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+        let (start, length) = column.byte_range();
+        if start.checked_add(length).is_none_or(|end| end > size) {
+            return Err(format!("column {} at byte {start} of {size}", column.column_path().string()));
+        }
+    }
+    let wide = builder.parquet_schema().columns().iter().find(|column| column.type_length() > MAX_FIXED_BYTES);
+    wide.map_or(Ok(()), |column| Err(format!("column {} of {} bytes a value", column.name(), column.type_length())))
 }
 
 /// Says behind which row a file broke off.

@@ -12,6 +12,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+/// A quoted field may hold line ends; beyond so many lines a quote was left open and swallows rows.
+const MAX_RECORD_LINES: u64 = 1000;
+
 /// An opened text file, its header read.
 pub(crate) struct Delimited {
     path: PathBuf,
@@ -93,9 +96,18 @@ fn quoted_rows(
     while reader.read_byte_record(&mut record).map_err(|e| csv_error(path, &e))? {
         since_record.set(0);
         let (line, byte) = record.position().map_or((0, 0), |p| (p.line(), p.byte()));
-        let done = share(byte, size);
+        let (lines, done) = (reader.position().line().saturating_sub(line), share(byte, size));
+        if lines > MAX_RECORD_LINES {
+            let expected = format!("a record within {MAX_RECORD_LINES} lines");
+            let remedy = "look for a quote that never closes, or set format = \"tsv\" if fields are not quoted";
+            return Err(InputError::new(path, expected, format!("one of {lines} lines"), remedy).at(line).into());
+        }
         if record.len() != width {
-            visit(Row { line, cells: Err(wrong_width(width, record.len())), done })?;
+            let mut wrong = wrong_width(width, record.len());
+            if lines > 1 {
+                wrong.why += &format!(" over {lines} lines (a quote that never closes?)");
+            }
+            visit(Row { line, cells: Err(wrong), done })?;
             continue;
         }
         let cells: Vec<Cell<'_>> = wanted.iter().map(|&i| Cell::of_bytes(&record[i])).collect();

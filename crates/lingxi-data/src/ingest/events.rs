@@ -3,13 +3,13 @@
 
 use super::clean::{Clean, Rule, UnknownItems};
 use super::guess::{self, Chooser};
-use super::report::{FileReport, Report, Role};
-use super::source::EventFile;
-use super::table::{Cell, Row, Table};
-use super::{Progress, progress_every, time};
-use crate::{DataError, EventKind, InputError, Interner, ItemId, Result};
-use std::collections::HashMap;
-use std::path::Path;
+use super::ids::{self, Ids};
+use super::report::Role;
+use super::scan::{Note, Refused, Run, Taken};
+use super::source::{EventFile, Format};
+use super::table::Cell;
+use super::time;
+use crate::{EventKind, ItemId, Result};
 
 /// What orders the rows of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,67 +43,6 @@ impl Raw {
     }
 }
 
-/// Dense ids of names, with a short way for names that are whole numbers.
-#[derive(Default)]
-pub(crate) struct Ids {
-    pub names: Interner,
-    numbers: HashMap<i64, u32>,
-}
-
-impl Ids {
-    pub(crate) fn new(names: Interner) -> Ids {
-        Ids { names, numbers: HashMap::new() }
-    }
-
-    fn of_number(&mut self, n: i64, may_grow: bool) -> Option<u32> {
-        if let Some(&id) = self.numbers.get(&n) {
-            return Some(id);
-        }
-        let id = self.of_name(&n.to_string(), may_grow)?;
-        self.numbers.insert(n, id);
-        Some(id)
-    }
-
-    fn of_name(&mut self, name: &str, may_grow: bool) -> Option<u32> {
-        if may_grow { self.names.intern(name) } else { self.names.get(name) }
-    }
-
-    /// The id of a cell that [`check_id`] passed.
-    pub(crate) fn of(&mut self, cell: &Cell<'_>, may_grow: bool) -> Option<u32> {
-        match cell {
-            Cell::Int(n) | Cell::Seconds(n) => self.of_number(*n, may_grow),
-            // pandas writes whole numbers beside missing ones as floats.
-            Cell::Float(x) if x.fract() == 0.0 && x.abs() < 9e15 => self.of_number(*x as i64, may_grow),
-            Cell::Float(x) => self.of_name(&x.to_string(), may_grow),
-            Cell::Text(bytes) => self.of_name(&String::from_utf8_lossy(bytes), may_grow),
-            Cell::Missing => None,
-        }
-    }
-}
-
-/// Why a row cannot be kept.
-pub(crate) struct Refused {
-    pub rule: Rule,
-    pub field: &'static str,
-    pub what: String,
-}
-
-/// Checks an id before it is interned.
-pub(crate) fn check_id(cell: &Cell<'_>, field: &'static str, clean: &Clean) -> std::result::Result<(), Refused> {
-    let refused = |rule, what| Err(Refused { rule, field, what });
-    match cell {
-        Cell::Missing => refused(Rule::MissingId, format!("no {field}")),
-        Cell::Text(bytes) if bytes.len() > clean.max_id_bytes && clean.runs(Rule::HugeId) => {
-            let start = String::from_utf8_lossy(&bytes[..24.min(bytes.len())]).into_owned();
-            refused(Rule::HugeId, format!("{field} of {} bytes: {start}...", bytes.len()))
-        }
-        Cell::Text(bytes) if clean.runs(Rule::InvalidUtf8) && std::str::from_utf8(bytes).is_err() => {
-            refused(Rule::InvalidUtf8, format!("{field} {}", cell.show()))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Where each field lies among the cells of a row.
 struct Layout {
     user: usize,
@@ -117,10 +56,9 @@ struct Layout {
     amount: Option<usize>,
 }
 
-/// Reads one log after the other into the same columns and ids.
+/// Takes one log after the other into the same columns and ids.
 pub(crate) struct EventReader<'a> {
     pub clean: &'a Clean,
-    pub report: &'a mut Report,
     pub users: &'a mut Ids,
     pub items: &'a mut Ids,
     /// Items below this are in the catalogue; `None` if there is no catalogue.
@@ -134,71 +72,52 @@ impl EventReader<'_> {
     /// Reads one file to its end.
     ///
     /// # Errors
-    /// [`InputError`] if the file cannot be used, or a row breaks a rule that is switched off.
-    pub(crate) fn read(&mut self, file: &EventFile, base: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
-        let path = base.join(&file.path);
-        let (table, format) = Table::open(&path, file.format, &file.options)?;
-        let names = table.names().to_vec();
-        let mut chooser = Chooser::new(&path, &names);
-        let layout = lay_out(file, &mut chooser, format)?;
-        let (wanted, columns) = (chooser.wanted, chooser.chosen);
-        let index = self.report.files.len();
-        let entry = FileReport { path: file.path.clone(), role: Role::Events, format, columns, read: 0, kept: 0 };
-        self.report.files.push(entry);
-        self.raw.files.push((self.raw.users.len(), layout.clock, index));
-        let mut misread = 0;
-        table.rows(&wanted, &mut |row: Row<'_>| {
-            progress_every(row.line, || Progress { path: &file.path, rows: row.line, done: row.done }, progress);
-            self.report.files[index].read += 1;
-            self.report.files[index].kept += 1;
-            let line = row.line;
-            let Err(refused) = self.take(&layout, index, row) else { return Ok(()) };
-            if !self.clean.runs(refused.rule) {
-                return Err(broken_rule(&path, line, &refused));
-            }
-            misread += u64::from(refused.rule.is_misread());
-            self.report.drop(refused.rule, index, line, || refused.what);
-            Ok(())
-        })?;
-        self.report.refuse_misread(index, misread, self.clean)
+    /// Those of [`Run::open`] and [`Run::scan`], and a column that is missing.
+    pub(crate) fn read(&mut self, file: &EventFile, run: &mut Run<'_>) -> Result<()> {
+        let opened = run.open(&file.path, file.format, &file.options)?;
+        let mut chooser = Chooser::new(&opened.path, &opened.names);
+        let layout = lay_out(file, &mut chooser, opened.format)?;
+        let choice = chooser.done();
+        self.raw.files.push((self.raw.users.len(), layout.clock, run.report.files.len()));
+        run.scan(Role::Events, opened, choice, &mut |cells, note| self.take(&layout, cells, note))?;
+        Ok(())
     }
 
-    /// Checks a row and appends it.
-    fn take(&mut self, layout: &Layout, file: usize, row: Row<'_>) -> std::result::Result<(), Refused> {
-        let line = row.line;
-        let cells = row.cells.map_err(|u| Refused { rule: u.rule, field: "row", what: u.why })?;
-        let (user, item) = (&cells[layout.user], &cells[layout.item]);
-        check_id(user, "user", self.clean)?;
-        check_id(item, "item", self.clean)?;
+    /// Checks a row and appends it. Ids are given last, so that a refused row leaves none behind.
+    fn take(&mut self, layout: &Layout, cells: &[Cell<'_>], note: &mut Note<'_>) -> Taken {
+        ids::check(&cells[layout.user], "user", self.clean)?;
+        ids::check(&cells[layout.item], "item", self.clean)?;
         let at = self.at(layout, cells)?;
-        let kind = match layout.kind_column {
-            Some(slot) => self.kind(&cells[slot], layout.kind, file, line)?,
-            None => layout.kind,
-        };
-        let value = self.value(layout, kind, cells, file, line)?;
+        let kind = self.kind(layout, cells, note)?;
+        let value = self.value(layout, kind, cells, note)?;
         let unit_price = self.unit_price(layout, cells, value)?;
-        let item = self.item(item, file, line)?;
-        let user = self.users.of(user, true).ok_or_else(|| too_many("user"))?;
+        let item = self.item(&cells[layout.item], note)?;
+        let user = self.users.take(&cells[layout.user], "user", self.clean)?;
         if let Some(price) = unit_price {
-            if self.unit_prices.len() <= item as usize {
-                self.unit_prices.resize(item as usize + 1, (0.0, 0));
-            }
-            let entry = &mut self.unit_prices[item as usize];
-            *entry = (entry.0 + price, entry.1 + 1);
+            self.note_price(item, price);
         }
         self.raw.users.push(user);
         self.raw.items.push(ItemId(item));
         self.raw.at.push(at);
         self.raw.kinds.push(kind);
         self.raw.values.push(value);
-        self.raw.lines.push(u32::try_from(line).unwrap_or(u32::MAX));
+        self.raw.lines.push(u32::try_from(note.line()).unwrap_or(u32::MAX));
         Ok(())
     }
 
-    fn at(&self, layout: &Layout, cells: &[Cell<'_>]) -> std::result::Result<i64, Refused> {
+    fn note_price(&mut self, item: u32, price: f64) {
+        if self.unit_prices.len() <= item as usize {
+            self.unit_prices.resize(item as usize + 1, (0.0, 0));
+        }
+        let (sum, count) = &mut self.unit_prices[item as usize];
+        *sum += price;
+        *count += 1;
+    }
+
+    fn at(&self, layout: &Layout, cells: &[Cell<'_>]) -> Taken<i64> {
         let Some(slot) = layout.at else { return Ok(self.raw.users.len() as i64) };
         let cell = &cells[slot];
-        let refused = || Refused { rule: Rule::BadTimestamp, field: "at", what: format!("time {}", cell.show()) };
+        let refused = || Refused::new(Rule::BadTimestamp, "at", format!("time {}", cell.show()));
         if layout.clock == Clock::Position {
             return cell.number().map(|x| x.floor() as i64).ok_or_else(refused);
         }
@@ -207,38 +126,28 @@ impl EventReader<'_> {
         if believed || !self.clean.runs(Rule::BadTimestamp) { Ok(at) } else { Err(refused()) }
     }
 
-    fn kind(
-        &mut self,
-        cell: &Cell<'_>,
-        default: EventKind,
-        file: usize,
-        line: u64,
-    ) -> std::result::Result<EventKind, Refused> {
+    fn kind(&self, layout: &Layout, cells: &[Cell<'_>], note: &mut Note<'_>) -> Taken<EventKind> {
+        let Some(cell) = layout.kind_column.map(|slot| &cells[slot]) else { return Ok(layout.kind) };
         let word = match cell {
-            Cell::Missing => return Ok(default),
+            Cell::Missing => {
+                note.fill(Rule::UnknownKind, || format!("no kind, taken as {}", layout.kind.name()));
+                return Ok(layout.kind);
+            }
             Cell::Text(bytes) => String::from_utf8_lossy(bytes),
             other => other.show().into(),
         };
         if let Some(kind) = EventKind::parse(&word) {
             return Ok(kind);
         }
-        let what = format!("kind {word:?}");
         if !self.clean.runs(Rule::UnknownKind) {
-            return Err(Refused { rule: Rule::UnknownKind, field: "kind", what });
+            return Err(Refused::new(Rule::UnknownKind, "kind", format!("kind {word:?}")));
         }
-        self.report.fill(Rule::UnknownKind, file, line, || what);
+        note.fill(Rule::UnknownKind, || format!("kind {word:?}, taken as other"));
         Ok(EventKind::Other)
     }
 
     /// A rating for `rate`, a quantity (or weight) for everything else.
-    fn value(
-        &mut self,
-        layout: &Layout,
-        kind: EventKind,
-        cells: &[Cell<'_>],
-        file: usize,
-        line: u64,
-    ) -> std::result::Result<f32, Refused> {
+    fn value(&self, layout: &Layout, kind: EventKind, cells: &[Cell<'_>], note: &mut Note<'_>) -> Taken<f32> {
         let rated = kind == EventKind::Rate;
         let (field, slot, range) = match (rated, layout.value, layout.quantity) {
             (true, Some(slot), _) => ("rating", slot, self.clean.rating),
@@ -247,12 +156,12 @@ impl EventReader<'_> {
             (true, None, _) | (false, None, None) => return Ok(1.0),
         };
         let cell = &cells[slot];
-        let refused = |rule| Refused { rule, field, what: format!("{field} {}", cell.show()) };
+        let refused = |rule| Refused::new(rule, field, format!("{field} {}", cell.show()));
         if *cell == Cell::Missing {
             if rated || !self.clean.runs(Rule::MissingValue) {
                 return Err(refused(Rule::MissingValue));
             }
-            self.report.fill(Rule::MissingValue, file, line, || format!("no {field}, filled with 1"));
+            note.fill(Rule::MissingValue, || format!("no {field}, filled with 1"));
             return Ok(1.0);
         }
         let value = cell.number().map(|x| x as f32).filter(|x| x.is_finite());
@@ -261,15 +170,11 @@ impl EventReader<'_> {
         if believed || !self.clean.runs(Rule::BadValue) { Ok(value) } else { Err(refused(Rule::BadValue)) }
     }
 
-    fn unit_price(
-        &self,
-        layout: &Layout,
-        cells: &[Cell<'_>],
-        pieces: f32,
-    ) -> std::result::Result<Option<f64>, Refused> {
-        let Some(slot) = layout.amount.filter(|slot| cells[*slot] != Cell::Missing) else { return Ok(None) };
-        let cell = &cells[slot];
-        let refused = || Refused { rule: Rule::BadValue, field: "amount", what: format!("amount {}", cell.show()) };
+    fn unit_price(&self, layout: &Layout, cells: &[Cell<'_>], pieces: f32) -> Taken<Option<f64>> {
+        let Some(cell) = layout.amount.map(|slot| &cells[slot]).filter(|c| **c != Cell::Missing) else {
+            return Ok(None);
+        };
+        let refused = || Refused::new(Rule::BadValue, "amount", format!("amount {}", cell.show()));
         let amount = cell.number().ok_or_else(refused)?;
         if !(0.0..=f64::from(self.clean.max_price)).contains(&amount) && self.clean.runs(Rule::BadValue) {
             return Err(refused());
@@ -278,36 +183,24 @@ impl EventReader<'_> {
         Ok((pieces > 0.0 && amount > 0.0).then(|| amount / pieces))
     }
 
-    fn item(&mut self, cell: &Cell<'_>, file: usize, line: u64) -> std::result::Result<u32, Refused> {
-        let Some(known) = self.known_items else { return self.items.of(cell, true).ok_or_else(|| too_many("item")) };
+    fn item(&mut self, cell: &Cell<'_>, note: &mut Note<'_>) -> Taken<u32> {
+        let Some(known) = self.known_items else { return self.items.take(cell, "item", self.clean) };
         let may_grow = self.clean.runs(Rule::UnknownItem) && self.clean.unknown_items == UnknownItems::Keep;
-        let unknown = || Refused { rule: Rule::UnknownItem, field: "item", what: format!("item {}", cell.show()) };
-        let id = self.items.of(cell, may_grow).ok_or_else(unknown)?;
+        let what = || format!("item {} is not in the catalogue", cell.show());
+        let id = self.items.find(cell, may_grow).ok_or_else(|| Refused::new(Rule::UnknownItem, "item", what()))?;
         if id as usize >= known {
-            self.report.fill(Rule::UnknownItem, file, line, || unknown().what);
+            note.fill(Rule::UnknownItem, what);
         }
         Ok(id)
     }
 }
 
-fn too_many(field: &'static str) -> Refused {
-    Refused { rule: Rule::HugeId, field, what: "more than 2^32 - 1 different ids".into() }
-}
-
-/// The error for a row that a switched-off rule would have dropped, but that cannot be kept.
-pub(crate) fn broken_rule(path: &Path, line: u64, refused: &Refused) -> DataError {
-    let remedy = format!("correct the row, or take {:?} out of clean.off", refused.rule.name());
-    InputError::new(path, format!("a usable {}", refused.field), &refused.what, remedy)
-        .at(line)
-        .in_field(refused.field)
-        .into()
-}
-
-fn lay_out(file: &EventFile, chooser: &mut Chooser<'_>, format: super::Format) -> Result<Layout> {
+fn lay_out(file: &EventFile, chooser: &mut Chooser<'_>, format: Format) -> Result<Layout> {
     let columns = &file.columns;
     // MovieLens files have no header; their order is fixed: user, item, rating, time.
-    let movielens = format == super::Format::Movielens;
-    let fixed = |named: &Option<String>, name: &str| named.clone().or_else(|| movielens.then(|| name.to_string()));
+    let fixed = |named: &Option<String>, name: &str| {
+        named.clone().or_else(|| (format == Format::Movielens).then(|| name.to_string()))
+    };
     let user = chooser.require("user", fixed(&columns.user, "c1").as_deref(), guess::USER)?;
     let item = chooser.require("item", fixed(&columns.item, "c2").as_deref(), guess::ITEM)?;
     let value = chooser.choose("value", fixed(&columns.value, "c3").as_deref(), guess::VALUE)?;
@@ -320,12 +213,12 @@ fn lay_out(file: &EventFile, chooser: &mut Chooser<'_>, format: super::Format) -
     if clock == Clock::Order {
         chooser.assume("at", "order of the file", columns.at.is_none());
     }
+    let quantity = chooser.choose("quantity", columns.quantity.as_deref(), guess::QUANTITY)?;
+    let amount = chooser.choose("amount", columns.amount.as_deref(), guess::AMOUNT)?;
     let kind_column = match file.kind {
         Some(_) if columns.kind.is_none() => None,
         _ => chooser.choose("kind", columns.kind.as_deref(), guess::KIND)?,
     };
-    let quantity = chooser.choose("quantity", columns.quantity.as_deref(), guess::QUANTITY)?;
-    let amount = chooser.choose("amount", columns.amount.as_deref(), guess::AMOUNT)?;
     let kind = file.kind.unwrap_or(match (value, quantity) {
         (_, Some(_)) => EventKind::Buy,
         (Some(_), None) => EventKind::Rate,

@@ -5,130 +5,45 @@ use super::report::Mapping;
 use crate::{InputError, Result};
 use std::path::Path;
 
-/// Names of a shopper's id, most telling first; compared in lower case without `_`, `-` and blanks.
-pub(crate) const USER: &[&str] = &[
-    "userid",
-    "user",
-    "uid",
-    "householdid",
-    "householdkey",
-    "household",
-    "customerid",
-    "customer",
-    "cid",
-    "visitorid",
-    "visitor",
-    "shopperid",
-    "shopper",
-    "memberid",
-    "clientid",
-    "accountid",
-    "reviewerid",
-    "buyerid",
-    "personid",
-    "fullvisitorid",
-    "sessionid",
-    "session",
-];
+/// Names of a shopper's id, most telling first; compared in lower case without `_`, `-`, `.` and blanks.
+pub(crate) const USER: &str = "userid user uid householdid householdkey household customerid customer cid visitorid visitor shopperid \
+    shopper memberid clientid accountid reviewerid buyerid personid fullvisitorid sessionid session";
 /// Names of an item's id.
-pub(crate) const ITEM: &[&str] = &[
-    "itemid",
-    "item",
-    "iid",
-    "productid",
-    "product",
-    "parentasin",
-    "asin",
-    "sku",
-    "skuid",
-    "articleid",
-    "goodsid",
-    "movieid",
-    "movie",
-    "isbn",
-    "stockcode",
-    "upc",
-    "gtin",
-    "trackid",
-    "songid",
-    "adid",
-    "newsid",
-    "id",
-];
+pub(crate) const ITEM: &str = "itemid item iid productid product parentasin asin sku skuid articleid goodsid movieid movie isbn \
+    stockcode upc gtin trackid songid adid newsid";
 /// Names of a time.
-pub(crate) const AT: &[&str] = &[
-    "timestamp",
-    "transactiontimestamp",
-    "eventtime",
-    "eventtimestamp",
-    "time",
-    "ts",
-    "unixtime",
-    "unixreviewtime",
-    "datetime",
-    "at",
-    "createdat",
-    "created",
-    "tdat",
-    "transactiondate",
-    "orderdate",
-    "purchasedate",
-    "invoicedate",
-    "date",
-    "day",
-];
+pub(crate) const AT: &str = "timestamp transactiontimestamp eventtime eventtimestamp time ts unixtime unixreviewtime datetime at \
+    createdat created tdat transactiondate orderdate purchasedate invoicedate date day";
 /// Names of a position within a sequence.
-pub(crate) const POSITION: &[&str] = &["position", "pos", "seq", "sequence", "order", "step"];
+pub(crate) const POSITION: &str = "position pos seq sequence order step";
 /// Names of what the shopper did.
-pub(crate) const KIND: &[&str] = &[
-    "kind",
-    "event",
-    "eventtype",
-    "action",
-    "actiontype",
-    "behavior",
-    "behaviour",
-    "behaviortype",
-    "behaviourtype",
-    "feedbacktype",
-    "interactiontype",
-];
+pub(crate) const KIND: &str = "kind event eventtype action actiontype behavior behaviour behaviortype behaviourtype feedbacktype \
+    interactiontype";
 /// Names of a rating.
-pub(crate) const VALUE: &[&str] = &["rating", "ratings", "overall", "stars", "score", "value"];
+pub(crate) const VALUE: &str = "rating ratings overall stars score value";
 /// Names of a number of pieces.
-pub(crate) const QUANTITY: &[&str] = &["quantity", "qty", "units", "amountofitems"];
+pub(crate) const QUANTITY: &str = "quantity qty units amountofitems";
 /// Names of the money for a row.
-pub(crate) const AMOUNT: &[&str] = &["salesvalue", "amount", "revenue", "linetotal"];
+pub(crate) const AMOUNT: &str = "salesvalue amount revenue linetotal";
 /// Names of a title.
-pub(crate) const TITLE: &[&str] =
-    &["title", "name", "productname", "itemname", "movietitle", "producttitle", "prodname", "label"];
+pub(crate) const TITLE: &str = "title name productname itemname movietitle producttitle prodname label";
 /// Names of a category.
-pub(crate) const CATEGORY: &[&str] = &[
-    "categorypath",
-    "categories",
-    "category",
-    "categoryid",
-    "productcategory",
-    "categorycode",
-    "genres",
-    "genre",
-    "class",
-    "department",
-];
+pub(crate) const CATEGORY: &str =
+    "categorypath categories category categoryid productcategory categorycode genres genre class department";
 /// Names of a long text.
-pub(crate) const DESCRIPTION: &[&str] = &["description", "detaildesc", "productdescription", "text", "summary"];
+pub(crate) const DESCRIPTION: &str = "description detaildesc productdescription text summary";
 /// Names of a brand.
-pub(crate) const BRAND: &[&str] = &["brand", "manufacturer", "supplier"];
+pub(crate) const BRAND: &str = "brand manufacturer supplier";
 /// Names of a price.
-pub(crate) const PRICE: &[&str] = &["price", "unitprice", "listprice", "saleprice"];
+pub(crate) const PRICE: &str = "price unitprice listprice saleprice";
 /// Names of availability.
-pub(crate) const AVAILABLE: &[&str] = &["available", "instock", "availability", "isavailable"];
+pub(crate) const AVAILABLE: &str = "available instock availability isavailable";
 /// Names of the parts of a triple.
-pub(crate) const TRIPLE: [&[&str]; 3] = [
-    &["headid", "head", "subject", "h"],
-    &["relationid", "relation", "predicate", "r"],
-    &["tailid", "tail", "object", "t"],
-];
+pub(crate) const HEAD: &str = "headid head subject h";
+/// Names of a relation.
+pub(crate) const RELATION: &str = "relationid relation predicate r";
+/// Names of what a head relates to.
+pub(crate) const TAIL: &str = "tailid tail object t";
 
 /// Chooses columns of one file and remembers what it chose.
 pub(crate) struct Chooser<'a> {
@@ -149,11 +64,11 @@ impl<'a> Chooser<'a> {
     ///
     /// # Errors
     /// [`InputError`] if the description names a column that the file lacks.
-    pub(crate) fn choose(&mut self, field: &str, named: Option<&str>, guesses: &[&str]) -> Result<Option<usize>> {
+    pub(crate) fn choose(&mut self, field: &str, named: Option<&str>, guesses: &str) -> Result<Option<usize>> {
         let column = match named {
             Some("") => None,
             Some(name) => Some(self.find(field, name)?),
-            None => guesses.iter().find_map(|guess| self.names.iter().position(|name| plain(name) == *guess)),
+            None => guesses.split(' ').find_map(|guess| self.names.iter().position(|name| plain(name) == guess)),
         };
         let Some(column) = column else { return Ok(None) };
         let guessed = named.is_none();
@@ -165,7 +80,7 @@ impl<'a> Chooser<'a> {
     ///
     /// # Errors
     /// [`InputError`] lists the columns of the file.
-    pub(crate) fn require(&mut self, field: &str, named: Option<&str>, guesses: &[&str]) -> Result<usize> {
+    pub(crate) fn require(&mut self, field: &str, named: Option<&str>, guesses: &str) -> Result<usize> {
         self.choose(field, named, guesses)?.ok_or_else(|| self.missing(field, &format!("a column for {field}")).into())
     }
 
@@ -174,14 +89,14 @@ impl<'a> Chooser<'a> {
     /// # Errors
     /// [`InputError`] if one is missing.
     pub(crate) fn choose_all(&mut self, field: &str, named: &[String]) -> Result<Vec<usize>> {
-        let slot = |name: &String| self.choose(field, Some(name), &[]).map(|s| s.unwrap_or_default());
+        let slot = |name: &String| self.choose(field, Some(name), "").map(|s| s.unwrap_or_default());
         named.iter().filter(|n| !n.is_empty()).map(slot).collect()
     }
 
-    /// Names of columns that nobody chose yet.
-    pub(crate) fn rest(&self) -> Vec<String> {
-        let free = |i: &usize| !self.wanted.contains(i);
-        (0..self.names.len()).filter(free).map(|i| self.names[i].clone()).collect()
+    /// Names of all columns but the one in `slot`.
+    pub(crate) fn all_but(&self, slot: usize) -> Vec<String> {
+        let column = self.wanted[slot];
+        (0..self.names.len()).filter(|i| *i != column).map(|i| self.names[i].clone()).collect()
     }
 
     /// Notes in the report what was assumed without a column.

@@ -5,8 +5,8 @@
 //! kept or counted under the rule that dropped it.
 //!
 //! In reading order: [`source`] is what a person writes, `table` (with `lines`, `delimited`, `jsonl`, `columnar`) turns
-//! any format into rows of cells, `guess` finds columns by their names, `time` reads times, [`clean`] lists the rules,
-//! `events`, `items`, `shoppers` and `knowledge` read one kind of file each, `sequence` sorts and drops duplicates and
+//! any format into rows of cells, `guess` finds columns by their names, [`clean`] lists the rules, `scan` runs over the rows
+//! of a file and counts, `ids` and `time` read single cells, `events`, `items`, `shoppers` and `knowledge` one kind of file, `sequence` sorts and drops duplicates and
 //! robots, [`standardise`] puts numbers on one scale, [`report`] says what happened, `stored` keeps it all on disk.
 
 pub mod clean;
@@ -14,11 +14,13 @@ mod columnar;
 mod delimited;
 mod events;
 mod guess;
+mod ids;
 mod items;
 mod jsonl;
 mod knowledge;
 mod lines;
 pub mod report;
+mod scan;
 mod sequence;
 mod shoppers;
 pub mod source;
@@ -30,25 +32,17 @@ mod time;
 pub use clean::{Clean, Rule, UnknownItems};
 pub use knowledge::Knowledge;
 pub use report::Report;
+pub use scan::Progress;
 pub use source::{Format, Part, Source};
 pub use standardise::Standardised;
 
 use crate::catalog::Attribute;
 use crate::{Catalog, InputError, Interactions, Interner, Result};
-use events::{Clock, EventReader, Ids, Raw};
+use events::{Clock, EventReader, Raw};
+use ids::Ids;
+use scan::Run;
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// How far reading has come; given to the caller about every hundred thousand rows.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
-    /// The file.
-    pub path: &'a Path,
-    /// Rows of it read so far.
-    pub rows: u64,
-    /// Share of it that is read, 0 to 1.
-    pub done: f32,
-}
 
 /// Everything that came out of a shop's files.
 #[derive(Clone, Debug)]
@@ -79,48 +73,51 @@ pub struct Ingested {
 /// [`InputError`] if a file cannot be used as described, most of its rows are misread, no event is left, or a row breaks
 /// a rule that is switched off and cannot be kept.
 pub fn read(source: &Source, base: &Path, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Ingested> {
-    if source.events.is_empty() {
-        return Err(InputError::new(base, "at least one [[events]]", "none", "describe a log of events").into());
-    }
+    source.check(base)?;
     let clean = &source.clean;
-    let mut report = Report::new(clean);
+    let mut run = Run { base, clean, report: Report::new(clean), progress };
     let (mut catalog, mut items) = match &source.items {
-        Some(file) => items::read(file, base, clean, &mut report, progress)?,
+        Some(file) => items::read(file, &mut run)?,
         None => (Catalog::default(), Ids::default()),
     };
     let known_items = source.items.is_some().then(|| items.names.len());
-    let mut users = Ids::new(Interner::default());
-    let (raw, unit_prices) = {
-        let (users, items, report) = (&mut users, &mut items, &mut report);
-        let raw = Raw::default();
-        let mut reader = EventReader { clean, report, users, items, known_items, raw, unit_prices: Vec::new() };
-        for file in &source.events {
-            reader.read(file, base, progress)?;
-        }
-        (reader.raw, reader.unit_prices)
-    };
+    let mut users = Ids::default();
+    let (raw, unit_prices) = read_events(source, &mut users, &mut items, known_items, &mut run)?;
     let timed = one_clock(source, &raw, base)? == Clock::Time;
     let user_attributes = match &source.users {
-        Some(file) => shoppers::read(file, base, &mut users, clean, &mut report, progress)?,
+        Some(file) => shoppers::read(file, &mut users, &mut run)?,
         None => Vec::new(),
     };
-    let knowledge = read_knowledge(source, base, &mut report, progress)?;
+    let knowledge = knowledge::read(&source.knowledge, &mut run)?;
+    let (users, items, mut report) = (users.names, items.names, run.report);
     let parts: Vec<Option<Part>> = source.events.iter().map(|f| f.part).collect();
-    let (n_users, n_items) = (users.names.len(), items.names.len());
-    let (interactions, parts) = sequence::arrange(raw, n_users, n_items, &parts, clean, &mut report)?;
+    let (interactions, parts) = sequence::arrange(raw, users.len(), items.len(), &parts, clean, &mut report)?;
     if interactions.is_empty() {
-        let path = base.join(&source.events[0].path);
-        return Err(
-            InputError::new(path, "events", format!("none left after cleaning:\n{report}"), "see the report").into()
-        );
+        let got = format!("none left after cleaning:\n{report}");
+        return Err(InputError::new(base.join(&source.events[0].path), "events", got, "see the report above").into());
     }
-    complete(&mut catalog, items.names, &unit_prices);
+    complete(&mut catalog, items, &unit_prices);
     let buckets = source.items.as_ref().map_or(10, |f| f.price_buckets);
-    catalog.price_bucket = standardise::price_buckets(&catalog.price, buckets)?;
+    catalog.price_bucket = standardise::price_buckets(&catalog.price, buckets);
     catalog.validate()?;
     let numeric = standardise::of_catalog(&catalog);
-    let users = users.names;
     Ok(Ingested { interactions, parts, users, catalog, user_attributes, numeric, knowledge, timed, report })
+}
+
+/// Reads every log; returns the raw columns and, per item, sum and number of unit prices.
+fn read_events(
+    source: &Source,
+    users: &mut Ids,
+    items: &mut Ids,
+    known_items: Option<usize>,
+    run: &mut Run<'_>,
+) -> Result<(Raw, Vec<(f64, u32)>)> {
+    let (clean, raw) = (&source.clean, Raw::default());
+    let mut reader = EventReader { clean, users, items, known_items, raw, unit_prices: Vec::new() };
+    for file in &source.events {
+        reader.read(file, run)?;
+    }
+    Ok((reader.raw, reader.unit_prices))
 }
 
 /// Rows ordered by time and rows ordered by a position cannot be put into one order.
@@ -133,20 +130,6 @@ fn one_clock(source: &Source, raw: &Raw, base: &Path) -> Result<Clock> {
         return Err(InputError::new(base.join(&source.events[i].path), expected, got, remedy).in_field("at").into());
     }
     Ok(first)
-}
-
-fn read_knowledge(
-    source: &Source,
-    base: &Path,
-    report: &mut Report,
-    progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Knowledge> {
-    let (mut entities, mut relations, mut triples) = (Ids::default(), Ids::default(), Vec::new());
-    for file in &source.knowledge {
-        let into = (&mut entities, &mut relations, &mut triples);
-        knowledge::read(file, base, into, &source.clean, report, progress)?;
-    }
-    Ok(Knowledge { entities: entities.names, relations: relations.names, triples })
 }
 
 /// Adds the items that only the log names, and prices that only the log knows (mean unit price).
@@ -165,12 +148,5 @@ fn complete(catalog: &mut Catalog, ids: Interner, unit_prices: &[(f64, u32)]) {
         if price.is_nan() && *count > 0 {
             *price = (sum / f64::from(*count)) as f32;
         }
-    }
-}
-
-/// Tells progress now and then, so that it costs nothing.
-fn progress_every<'a>(row: u64, now: impl FnOnce() -> Progress<'a>, tell: &mut dyn FnMut(Progress<'_>)) {
-    if row % (1 << 17) == 0 {
-        tell(now());
     }
 }

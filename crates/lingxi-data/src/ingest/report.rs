@@ -51,7 +51,9 @@ pub struct FileReport {
 /// A row that a rule touched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
-    /// File.
+    /// Index into [`Report::files`].
+    pub file: usize,
+    /// Its path, as described.
     pub path: PathBuf,
     /// Line (row for Parquet), from 1.
     pub line: u64,
@@ -72,7 +74,7 @@ pub struct RuleReport {
     pub dropped: [u64; 4],
     /// Rows kept with something filled in, likewise.
     pub filled: [u64; 4],
-    /// The first three.
+    /// The first three, in the order of the files.
     pub examples: Vec<Example>,
 }
 
@@ -101,6 +103,14 @@ impl Report {
         Report { files: Vec::new(), rules: Rule::ALL.map(rule).to_vec() }
     }
 
+    /// Counts a row as read and, until a rule drops it, kept; returns the rows read so far.
+    pub(crate) fn count(&mut self, file: usize) -> u64 {
+        let entry = &mut self.files[file];
+        entry.read += 1;
+        entry.kept += 1;
+        entry.read
+    }
+
     /// Counts a dropped row of file `file` (index into `files`).
     pub(crate) fn drop(&mut self, rule: Rule, file: usize, line: u64, what: impl FnOnce() -> String) {
         let role = self.files[file].role as usize;
@@ -117,10 +127,13 @@ impl Report {
     }
 
     fn example(&mut self, rule: Rule, file: usize, line: u64, what: impl FnOnce() -> String) {
-        let entry = &mut self.rules[rule as usize];
-        if entry.examples.len() < EXAMPLES {
+        let examples = &mut self.rules[rule as usize].examples;
+        // Duplicates are found shopper by shopper, so a later find may lie earlier in its file.
+        let at = examples.partition_point(|e| (e.file, e.line) <= (file, line));
+        if at < EXAMPLES {
             let path = self.files[file].path.clone();
-            entry.examples.push(Example { path, line, what: shorten(&what(), 60) });
+            examples.insert(at, Example { file, path, line, what: shorten(&what(), 60) });
+            examples.truncate(EXAMPLES);
         }
     }
 
@@ -142,7 +155,7 @@ impl Report {
             return Ok(());
         }
         let bad = self.rules.iter().filter(|r| r.rule.is_misread());
-        let example = bad.flat_map(|r| r.examples.iter().map(move |e| (r.rule, e))).find(|(_, e)| e.path == f.path);
+        let example = bad.flat_map(|r| r.examples.iter().map(move |e| (r.rule, e))).find(|(_, e)| e.file == file);
         let example =
             example.map_or(String::new(), |(rule, e)| format!(" (line {}: {}: {})", e.line, rule.name(), e.what));
         Err(InputError::new(

@@ -124,6 +124,10 @@ struct Seen {
 
 impl Seen {
     fn clear(&mut self) {
+        // Clearing costs the capacity, so that one huge shopper must not leave big tables to all who follow.
+        if self.exact.capacity().max(self.last.capacity()) > 4096 {
+            *self = Seen::default();
+        }
         self.exact.clear();
         self.last.clear();
     }

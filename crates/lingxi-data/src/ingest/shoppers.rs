@@ -1,94 +1,67 @@
 //! A file of shoppers -> columns of attributes beside the shoppers of the logs, for slices of the evaluation.
 
 use super::clean::{Clean, Rule};
-use super::events::{Ids, Refused, broken_rule, check_id};
 use super::guess::{self, Chooser};
-use super::report::{FileReport, Report, Role};
-use super::source::UserFile;
-use super::table::{Row, Table};
-use super::{Progress, progress_every};
+use super::ids::Ids;
+use super::report::Role;
+use super::scan::{Refused, Run, Taken};
+use super::source::{Format, UserFile};
+use super::table::Cell;
 use crate::catalog::Attribute;
 use crate::{Result, text};
-use std::path::Path;
 
 /// Reads the attributes; shoppers without events join `users` as shoppers never seen.
 ///
 /// # Errors
-/// [`crate::InputError`] if the file cannot be used, or a row breaks a rule that is switched off.
-pub(crate) fn read(
-    file: &UserFile,
-    base: &Path,
-    users: &mut Ids,
-    clean: &Clean,
-    report: &mut Report,
-    progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<Vec<Attribute>> {
-    let path = base.join(&file.path);
-    let (table, format) = Table::open(&path, file.format, &file.options)?;
-    let names = table.names().to_vec();
-    let mut chooser = Chooser::new(&path, &names);
-    let movielens = (format == super::Format::Movielens).then_some("c1");
-    let id = chooser.require("id", file.id.as_deref().or(movielens), guess::USER)?;
-    let kept = if file.attributes.is_empty() { chooser.rest() } else { file.attributes.clone() };
+/// Those of [`Run::open`] and [`Run::scan`], and a column that is missing.
+pub(crate) fn read(file: &UserFile, users: &mut Ids, run: &mut Run<'_>) -> Result<Vec<Attribute>> {
+    let opened = run.open(&file.path, file.format, &file.options)?;
+    let mut chooser = Chooser::new(&opened.path, &opened.names);
+    let fixed = (opened.format == Format::Movielens).then_some("c1");
+    let id = chooser.require("id", file.id.as_deref().or(fixed), &[guess::USER, " id"].concat())?;
+    let kept = if file.attributes.is_empty() { chooser.all_but(id) } else { file.attributes.clone() };
     let slots = chooser.choose_all("attribute", &kept)?;
-    let (wanted, columns) = (chooser.wanted, chooser.chosen);
-    let index = report.files.len();
-    report.files.push(FileReport { path: file.path.clone(), role: Role::Users, format, columns, read: 0, kept: 0 });
-    let mut attributes: Vec<Attribute> =
-        kept.into_iter().map(|name| Attribute { name, values: vec![String::new(); users.names.len()] }).collect();
-    let mut seen = vec![false; users.names.len()];
-    let mut misread = 0;
-    table.rows(&wanted, &mut |row: Row<'_>| {
-        let line = row.line;
-        progress_every(line, || Progress { path: &file.path, rows: line, done: row.done }, progress);
-        report.files[index].read += 1;
-        report.files[index].kept += 1;
-        let Err(refused) = take(row, id, &slots, users, &mut seen, &mut attributes, clean) else { return Ok(()) };
-        if !clean.runs(refused.rule) {
-            return Err(broken_rule(&path, line, &refused));
-        }
-        misread += u64::from(refused.rule.is_misread());
-        report.drop(refused.rule, index, line, || refused.what);
-        Ok(())
-    })?;
-    report.refuse_misread(index, misread, clean)?;
-    Ok(attributes)
+    let n = users.names.len();
+    let columns = kept.into_iter().map(|name| Attribute { name, values: vec![String::new(); n] }).collect();
+    let mut reader = UserReader { clean: run.clean, users, seen: vec![false; n], columns };
+    let choice = chooser.done();
+    run.scan(Role::Users, opened, choice, &mut |cells, _| reader.take(&cells[id], &slots, cells))?;
+    Ok(reader.columns)
 }
 
-fn take(
-    row: Row<'_>,
-    id: usize,
-    slots: &[usize],
-    users: &mut Ids,
-    seen: &mut Vec<bool>,
-    attributes: &mut [Attribute],
-    clean: &Clean,
-) -> std::result::Result<(), Refused> {
-    let cells = row.cells.map_err(|u| Refused { rule: u.rule, field: "row", what: u.why })?;
-    check_id(&cells[id], "user", clean)?;
-    let mut values = Vec::with_capacity(slots.len());
-    for &slot in slots {
-        match cells[slot].text() {
-            Ok(words) => values.push(text::normalise(&words.unwrap_or_default())),
-            Err(lossy) if clean.runs(Rule::InvalidUtf8) => {
-                return Err(Refused { rule: Rule::InvalidUtf8, field: "attribute", what: lossy });
-            }
-            Err(lossy) => values.push(text::normalise(&lossy)),
+struct UserReader<'a> {
+    clean: &'a Clean,
+    users: &'a mut Ids,
+    seen: Vec<bool>,
+    columns: Vec<Attribute>,
+}
+
+impl UserReader<'_> {
+    fn take(&mut self, id: &Cell<'_>, slots: &[usize], cells: &[Cell<'_>]) -> Taken {
+        let values: Taken<Vec<String>> = slots.iter().map(|&slot| words(&cells[slot], self.clean)).collect();
+        let values = values?;
+        let user = self.users.take(id, "user", self.clean)? as usize;
+        if user >= self.seen.len() {
+            self.seen.resize(user + 1, false);
+            self.columns.iter_mut().for_each(|c| c.values.resize(user + 1, String::new()));
         }
+        if std::mem::replace(&mut self.seen[user], true) {
+            return Err(Refused::new(Rule::DuplicateId, "user", format!("user {} again", id.show())));
+        }
+        for (column, value) in self.columns.iter_mut().zip(values) {
+            column.values[user] = value;
+        }
+        Ok(())
     }
-    let too_many = || Refused { rule: Rule::HugeId, field: "user", what: "more than 2^32 - 1 users".into() };
-    let user = users.of(&cells[id], true).ok_or_else(too_many)? as usize;
-    if user >= seen.len() {
-        seen.resize(user + 1, false);
-        attributes.iter_mut().for_each(|a| a.values.resize(user + 1, String::new()));
+}
+
+/// A cell as normalised text, empty where it is missing.
+pub(crate) fn words(cell: &Cell<'_>, clean: &Clean) -> Taken<String> {
+    match cell.text() {
+        Ok(words) => Ok(text::normalise(&words.unwrap_or_default())),
+        Err(lossy) if clean.runs(Rule::InvalidUtf8) => {
+            Err(Refused::new(Rule::InvalidUtf8, "text", format!("text {lossy:?}")))
+        }
+        Err(lossy) => Ok(text::normalise(&lossy)),
     }
-    if seen[user] {
-        let what = format!("user {}", cells[id].show());
-        return Err(Refused { rule: Rule::DuplicateId, field: "user", what });
-    }
-    seen[user] = true;
-    for (attribute, value) in attributes.iter_mut().zip(values) {
-        attribute.values[user] = value;
-    }
-    Ok(())
 }

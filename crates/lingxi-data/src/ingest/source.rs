@@ -256,4 +256,17 @@ impl Source {
             error.into()
         })
     }
+
+    /// Checks what the types cannot say, before any file is opened.
+    pub(crate) fn check(&self, base: &Path) -> Result<()> {
+        let buckets = self.items.as_ref().map_or(1, |f| f.price_buckets);
+        let problem = match self.clean.problem() {
+            _ if self.events.is_empty() => Some("at least one [[events]]"),
+            _ if buckets == 0 => Some("items.price_buckets above 0"),
+            _ if self.events.len() > 10_000 => Some("at most 10000 [[events]]"),
+            problem => problem,
+        };
+        let refuse = |expected| InputError::new(base, expected, "something else", "correct the description").into();
+        problem.map_or(Ok(()), |expected| Err(refuse(expected)))
+    }
 }

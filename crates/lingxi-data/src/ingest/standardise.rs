@@ -1,7 +1,7 @@
 //! Numbers on one scale: z-scores of numeric columns, price buckets by quantile.
 
+use crate::Catalog;
 use crate::catalog::Attribute;
-use crate::{Catalog, DataError, Result};
 use serde::{Deserialize, Serialize};
 
 /// A numeric column with mean 0 and variance 1 over the rows that have it.
@@ -53,18 +53,12 @@ pub(crate) fn of_catalog(catalog: &Catalog) -> Vec<Standardised> {
 
 /// Cuts known prices into `buckets` by quantile: equal prices share a bucket, so cheap goods of one price may leave
 /// buckets empty.
-///
-/// # Errors
-/// [`DataError::Shape`] if `buckets` is 0.
-pub(crate) fn price_buckets(prices: &[f32], buckets: u8) -> Result<Vec<Option<u8>>> {
-    if buckets == 0 {
-        return Err(DataError::Shape { what: "price_buckets", expected: "at least 1".into(), got: "0".into() });
-    }
+pub(crate) fn price_buckets(prices: &[f32], buckets: u8) -> Vec<Option<u8>> {
     let mut sorted: Vec<f32> = prices.iter().copied().filter(|p| p.is_finite()).collect();
     sorted.sort_by(f32::total_cmp);
     let n = sorted.len();
     let bucket = |price: f32| (sorted.partition_point(|p| *p < price) * buckets as usize / n) as u8;
-    Ok(prices.iter().map(|&p| p.is_finite().then(|| bucket(p))).collect())
+    prices.iter().map(|&p| p.is_finite().then(|| bucket(p))).collect()
 }
 
 #[cfg(test)]
@@ -87,7 +81,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_dearer_item_is_never_in_a_cheaper_bucket(prices in prop::collection::vec(0f32..100.0, 1..50), k in 1u8..12) {
-            let buckets = price_buckets(&prices, k).unwrap();
+            let buckets = price_buckets(&prices, k);
             for (p, b) in prices.iter().zip(&buckets) {
                 prop_assert!(b.unwrap() < k);
                 for (q, c) in prices.iter().zip(&buckets) {
