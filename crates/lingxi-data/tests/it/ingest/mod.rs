@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cleaning;
+mod corpus;
 mod formats;
 mod published;
 mod scale;
