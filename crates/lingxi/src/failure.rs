@@ -7,6 +7,13 @@
 use std::error::Error;
 use std::fmt;
 
+use lingxi_behaviour::error::BehaviourError;
+use lingxi_data::DataError;
+use lingxi_decide::DecideError;
+
+use crate::assets::AssetError;
+use crate::store::StoreError;
+
 /// An error that the person can put right, with the step to try next.
 #[derive(Debug)]
 pub struct UserError {
@@ -72,15 +79,44 @@ pub fn judge(error: &anyhow::Error) -> Verdict {
     Verdict { lines, code: if remedy.is_some() { 2 } else { 1 } }
 }
 
-/// The next step, for errors that a person can put right; empty when the message holds it already.
+/// The next step, for errors that a person can put right; empty when the message ends with it.
 fn remedy(link: &(dyn Error + 'static)) -> Option<String> {
     if let Some(user) = link.downcast_ref::<UserError>() {
         return Some(user.remedy.clone());
     }
-    if let Some(assets) = link.downcast_ref::<crate::assets::AssetError>() {
+    if let Some(assets) = link.downcast_ref::<AssetError>() {
         return assets.remedy();
     }
-    None
+    if let Some(data) = link.downcast_ref::<DataError>() {
+        return data_remedy(data);
+    }
+    match link.downcast_ref::<BehaviourError>() {
+        Some(BehaviourError::Data(data)) => return data_remedy(data),
+        Some(BehaviourError::Config { .. } | BehaviourError::Numeric { .. }) => return in_message(),
+        Some(BehaviourError::Input { .. }) | None => {}
+    }
+    match link.downcast_ref::<DecideError>() {
+        Some(DecideError::Data(data)) => return data_remedy(data),
+        Some(_) => return in_message(),
+        None => {}
+    }
+    link.downcast_ref::<StoreError>().and_then(|_| in_message())
+}
+
+fn data_remedy(error: &DataError) -> Option<String> {
+    match error {
+        DataError::Input(_) => in_message(),
+        DataError::Artefact { path, .. } => {
+            let dir = path.parent().unwrap_or(path);
+            Some(format!("check that {} can be written and has space; if it was spoilt, remove it", dir.display()))
+        }
+        // Ids and shapes are our own affair.
+        _ => None,
+    }
+}
+
+fn in_message() -> Option<String> {
+    Some(String::new())
 }
 
 fn is_closed_pipe(link: &(dyn Error + 'static)) -> bool {
@@ -107,6 +143,19 @@ mod tests {
                 "  try: lingxi ingest --recipe recipes/grocery.toml"
             ]
         );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_the_persons_turn_and_a_wrong_id_is_ours() {
+        let input = lingxi_data::InputError::new("log.csv", "a column for user", "id, at", "name it in columns.user");
+        let verdict = judge(&DataError::from(input.at(1)).into());
+        assert_eq!(verdict.code, 2);
+        assert_eq!(
+            verdict.lines,
+            ["error: log.csv:1: expected a column for user, got id, at; name it in columns.user"]
+        );
+        let id = DataError::IdOutOfRange { what: "item", row: 0, id: 9, limit: 3 };
+        assert_eq!(judge(&id.into()).code, 1);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! Everything goes to stderr, so that stdout stays what other programs read.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -55,13 +56,11 @@ impl Progress {
 
     /// Starts a stage. `total` is `None` while nobody knows how much there is.
     pub fn stage(&self, name: &str, total: Option<u64>, unit: Unit) -> Stage {
-        let target = match self.mode {
-            Mode::Bars => ProgressDrawTarget::stderr_with_hz(10),
-            Mode::Silent | Mode::Lines => ProgressDrawTarget::hidden(),
-        };
-        let bar = ProgressBar::with_draw_target(total, target).with_style(style(total.is_some(), unit));
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
+        bar.set_style(style(total.is_some(), unit));
         bar.set_prefix(name.to_owned());
-        Stage { bar, name: name.to_owned(), mode: self.mode, unit, started: Instant::now() }
+        let shown = AtomicBool::new(false);
+        Stage { bar, shown, name: name.to_owned(), mode: self.mode, unit, started: Instant::now() }
     }
 
     /// One line between stages, such as what is being waited for.
@@ -76,6 +75,7 @@ impl Progress {
 #[derive(Debug)]
 pub struct Stage {
     bar: ProgressBar,
+    shown: AtomicBool,
     name: String,
     mode: Mode,
     unit: Unit,
@@ -85,11 +85,10 @@ pub struct Stage {
 impl Stage {
     /// `done` things are finished, counted from the start of the stage.
     pub fn set(&self, done: u64) {
-        // Hidden bars only count; visible ones stay away until the work has proven long.
-        if self.mode == Mode::Bars && self.started.elapsed() < QUIET {
-            self.bar.update(|state| state.set_pos(done));
-        } else {
-            self.bar.set_position(done);
+        self.bar.set_position(done);
+        let late = self.mode == Mode::Bars && self.started.elapsed() > QUIET;
+        if late && !self.shown.swap(true, Ordering::Relaxed) {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         }
     }
 
@@ -100,7 +99,9 @@ impl Stage {
 
     /// The total became known, or changed.
     pub fn set_total(&self, total: u64) {
-        self.bar.set_style(style(true, self.unit));
+        if self.bar.length().is_none() {
+            self.bar.set_style(style(true, self.unit));
+        }
         self.bar.set_length(total);
     }
 

@@ -3,8 +3,11 @@
 
 mod assets;
 mod http;
+mod hub;
+mod ingest;
 mod load;
 mod reasons;
 mod shop;
 mod store;
+mod tidy;
 mod whole;
