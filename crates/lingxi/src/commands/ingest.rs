@@ -40,7 +40,7 @@ pub fn run(args: &IngestArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let ingested = ingest::read(&recipe.data, &base, &mut |at| watch.see(&at))?;
     let seconds = started.elapsed().as_secs_f64();
-    drop(watch);
+    watch.close();
     if let Some(out) = &args.out {
         fs::create_dir_all(out).map_err(|error| not_writable(out).because(error))?;
         ingested.save(out)?;
@@ -134,11 +134,5 @@ impl Watch {
         if let Some(stage) = self.stage.take() {
             stage.finish("");
         }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.close();
     }
 }
