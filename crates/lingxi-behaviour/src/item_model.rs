@@ -66,6 +66,12 @@ pub struct ItemModelConfig {
     pub pull: f32,
     /// Ridge of the language similarity; default 3. Larger trusts only the broad directions of the texts.
     pub text_l2: f32,
+    /// Strength of the pull for an item that nobody took yet, times `pull`; default 1. It has no data term: that it was not
+    /// taken says nothing about a new item. In a catalogue of old shelf-warmers take less.
+    pub untaken: f32,
+    /// A shopper of `k` items counts `1 / k^shopper_power` in training; default 0: all the same. Near 0.4 keeps those who
+    /// took everything from ruling dense data.
+    pub shopper_power: f32,
     /// Neighbours form: items most often taken together; default 64.
     pub together: usize,
     /// Neighbours form: items closest in language; default 32.
@@ -88,6 +94,8 @@ impl Default for ItemModelConfig {
             l2: 100.0,
             pull: 1.0,
             text_l2: 3.0,
+            untaken: 1.0,
+            shopper_power: 0.0,
             together: 64,
             similar: 32,
             search_dims: 64,
@@ -109,6 +117,8 @@ impl ItemModelConfig {
         }
         for (field, x) in [
             ("item_model.pull", self.pull),
+            ("item_model.untaken", self.untaken),
+            ("item_model.shopper_power", self.shopper_power),
             ("item_model.repeat", self.repeat),
             ("item_model.occurrence_power", self.occurrence_power),
         ] {
@@ -126,6 +136,14 @@ impl ItemModelConfig {
             Form::Auto => n_items <= self.dense_up_to,
         }
     }
+}
+
+/// What pulls a column where: the ridge, the strength of language, and that for items that nobody took.
+#[derive(Clone, Copy, Debug)]
+struct Prior {
+    l2: f32,
+    pull: f32,
+    untaken: f32,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -171,18 +189,19 @@ pub fn fit(
     if let Some(vectors) = vectors {
         same_length("fit item model: item vectors", n, vectors.len())?;
     }
-    let pairs = Pairs::of(events, &config.history, config.occurrence_power);
+    let pairs = Pairs::of(events, &config.history, config.occurrence_power).evened(config.shopper_power);
     let language = match vectors {
         Some(vectors) if config.pull > 0.0 => Language::of(vectors, config.text_l2)?,
         _ => Language::none(n),
     };
+    let prior = Prior { l2: config.l2, pull: config.pull, untaken: config.untaken };
     let fitted = if config.is_dense(n) {
-        let dense = Dense::fit(&pairs, &language, config.l2, config.pull)?;
+        let dense = Dense::fit(&pairs, language, prior)?;
         progress(n, n);
         Fitted::Dense(dense)
     } else {
         let reach = Reach { together: config.together, language: config.similar, dims: config.search_dims };
-        Fitted::Neighbours(Neighbours::fit(&pairs, &language, (config.l2, config.pull), reach, progress)?)
+        Fitted::Neighbours(Neighbours::fit(&pairs, &language, prior, reach, progress)?)
     };
     let mut model = ItemModel { config: config.clone(), scale: 1.0, fitted };
     model.scale = model.measure_scale(events);
@@ -210,26 +229,29 @@ impl ItemModel {
     /// For each item at most `k` others that it speaks for most, best first, only where it speaks in their favour: what
     /// a shopper who took it is led to. Costs about as much as scoring one shopper per item.
     pub fn led_to(&self, k: usize) -> Vec<Vec<(ItemId, f32)>> {
-        let best = |mut to: Vec<(ItemId, f32)>| {
-            to.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            to.truncate(k);
-            to
-        };
         match &self.fitted {
             Fitted::Dense(dense) => {
-                let row = |buffer: &mut Vec<f32>, i: usize| {
-                    dense.row(&[(i, 1.0)], buffer);
-                    let top = lingxi_kernels::top_k(buffer, k).into_iter().filter(|(_, weight)| *weight > 0.0);
-                    top.map(|(j, weight)| (ItemId(j), weight)).collect()
+                let starts: Vec<usize> = (0..dense.n).step_by(LANES).collect();
+                let block = |buffer: &mut Vec<f32>, start: usize| {
+                    let xs: Vec<_> = (start..(start + LANES).min(dense.n)).map(|i| vec![(i, 1.0)]).collect();
+                    let rows = &mut buffer[..xs.len() * dense.n];
+                    dense.rows(&xs, rows);
+                    rows.chunks(dense.n).map(|row| favoured(row, k)).collect::<Vec<_>>()
                 };
-                (0..dense.n).into_par_iter().map_init(|| vec![0.0f32; dense.n], row).collect()
+                let blocks = starts.into_par_iter().map_init(|| vec![0.0f32; LANES * dense.n], block);
+                blocks.collect::<Vec<_>>().into_iter().flatten().collect()
             }
             Fitted::Neighbours(neighbours) => {
                 let mut to: Vec<Vec<(ItemId, f32)>> = vec![Vec::new(); neighbours.n()];
                 for (i, j, weight) in neighbours.entries().filter(|(.., weight)| *weight > 0.0) {
                     to[i].push((ItemId(j as u32), weight));
                 }
-                to.into_par_iter().map(best).collect()
+                to.par_iter_mut().for_each(|to| {
+                    to.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+                    to.truncate(k);
+                    to.shrink_to_fit();
+                });
+                to
             }
         }
     }
@@ -248,7 +270,9 @@ impl ItemModel {
             Fitted::Dense(d) => Writer::default()
                 .column("p", &[d.n, d.n], &d.p)
                 .column("u", &[d.u.len()], &d.u)
+                .column("rows", &[d.rows.len()], &d.rows)
                 .column("v", &[d.v.len()], &d.v)
+                .column("untaken", &[d.n], &d.untaken)
                 .column("behaviour", &[d.n], &d.behaviour)
                 .column("language", &[d.n], &d.language),
             Fitted::Neighbours(b) => Writer::default()
@@ -297,9 +321,7 @@ impl ItemModel {
     fn together(&self, contexts: &[Context<'_>], out: &mut [f32]) {
         let xs: Vec<Vec<(usize, f32)>> = contexts.iter().map(|c| self.scaled(&self.past(c))).collect();
         match &self.fitted {
-            Fitted::Dense(dense) => {
-                xs.iter().zip(out.chunks_mut(dense.n)).for_each(|(x, row)| dense.row(x, row));
-            }
+            Fitted::Dense(dense) => dense.rows(&xs, out),
             Fitted::Neighbours(neighbours) => neighbours.rows(&xs, out),
         }
     }
@@ -313,6 +335,12 @@ impl ItemModel {
         let repeat = if self.config.repeat > 0.0 { self.config.repeat / strongest(past) } else { 0.0 };
         past.iter().filter(move |_| repeat > 0.0).map(move |p| (p.item, repeat * p.weight))
     }
+}
+
+/// The best `k` of a row that are above zero.
+fn favoured(row: &[f32], k: usize) -> Vec<(ItemId, f32)> {
+    let best = lingxi_kernels::top_k(row, k).into_iter().filter(|(_, weight)| *weight > 0.0);
+    best.map(|(item, weight)| (ItemId(item), weight)).collect()
 }
 
 fn strongest(past: &[Past]) -> f32 {
@@ -329,12 +357,21 @@ fn load_dense(file: &Reader, n: usize, dim: usize) -> Result<Dense> {
         dim,
         p: file.column("p")?,
         u: file.column("u")?,
+        rows: file.column("rows")?,
         v: file.column("v")?,
+        untaken: file.column("untaken")?,
         behaviour: file.column("behaviour")?,
         language: file.column("language")?,
     };
-    let lengths = [dense.p.len(), dense.u.len(), dense.v.len(), dense.behaviour.len(), dense.language.len()];
-    for (expected, got) in [n * n, n * dim, n * dim, n, n].into_iter().zip(lengths) {
+    for (expected, got) in [
+        (n * n, dense.p.len()),
+        (n * dim, dense.u.len()),
+        (n * dim, dense.rows.len()),
+        (n * dim, dense.v.len()),
+        (n, dense.untaken.len()),
+        (n, dense.behaviour.len()),
+        (n, dense.language.len()),
+    ] {
         same_length("load item model", expected, got)?;
     }
     Ok(dense)

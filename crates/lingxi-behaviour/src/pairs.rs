@@ -116,6 +116,20 @@ impl Pairs {
         let by_item = by_user.turned(events.n_items());
         Pairs { by_user, by_item }
     }
+
+    /// The same pairs with each shopper's values divided by the square root of their number of items to `power`, so that
+    /// in `X^T X` a shopper of `k` items counts `1 / k^power`.
+    pub(crate) fn evened(mut self, power: f32) -> Pairs {
+        if power > 0.0 {
+            for user in 0..self.by_user.len() {
+                let factor = (self.by_user.count(user).max(1) as f32).powf(-0.5 * power);
+                let range = self.by_user.offsets[user]..self.by_user.offsets[user + 1];
+                self.by_user.values[range].iter_mut().for_each(|value| *value *= factor);
+            }
+            self.by_item = self.by_user.turned(self.by_item.len());
+        }
+        self
+    }
 }
 
 #[cfg(test)]

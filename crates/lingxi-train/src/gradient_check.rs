@@ -51,7 +51,8 @@ pub fn gradient_check(
         let got: f64 = gradient.iter().zip(&direction).map(|(g, d)| f64::from(*g) * f64::from(*d)).sum();
         let allowed = tolerance * expected.abs().max(got.abs()) + tolerance / 100.0 * length;
         let excess = (expected - got).abs() / allowed.max(f64::MIN_POSITIVE);
-        if !(excess <= 1.0) && worst.as_ref().is_none_or(|(w, _)| excess > *w) {
+        let excess = if excess.is_nan() { f64::INFINITY } else { excess };
+        if excess > 1.0 && worst.as_ref().is_none_or(|(w, _)| excess > *w) {
             worst = Some((excess, Disagreement { coordinate, expected, got }));
         }
     }

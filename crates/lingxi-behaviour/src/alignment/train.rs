@@ -13,6 +13,9 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// A shopper and an item that they took.
+type Pair = (u32, u32);
+
 /// Largest number of held-out pairs that a loss is measured on.
 const HELD_OUT_AT_MOST: usize = 4_096;
 
@@ -117,10 +120,9 @@ pub(crate) fn train(
     if watched.pairs.is_empty() { parameters } else { best }
 }
 
-/// All pairs, shuffled, less those held out (rising). A shopper or item never loses more than a share of its pairs by
-/// chance alone; that is what the loss is measured on.
-fn hold_out(by_user: &Lists, share: f32, rng: &mut ChaCha8Rng) -> (Vec<(u32, u32)>, Vec<(u32, u32)>) {
-    let mut pairs: Vec<(u32, u32)> =
+/// All pairs in two: those to learn from, shuffled, and those to watch, rising.
+fn hold_out(by_user: &Lists, share: f32, rng: &mut ChaCha8Rng) -> (Vec<Pair>, Vec<Pair>) {
+    let mut pairs: Vec<Pair> =
         (0..by_user.len()).flat_map(|user| by_user.row(user).0.iter().map(move |&item| (user as u32, item))).collect();
     pairs.shuffle(rng);
     let count = ((pairs.len() as f32 * share) as usize).min(HELD_OUT_AT_MOST);
@@ -130,7 +132,7 @@ fn hold_out(by_user: &Lists, share: f32, rng: &mut ChaCha8Rng) -> (Vec<(u32, u32
 }
 
 /// The next batch of the shuffled pairs; shuffles anew when they are used up.
-fn draw(pairs: &mut [(u32, u32)], next: &mut usize, size: usize, rng: &mut ChaCha8Rng) -> Vec<(u32, u32)> {
+fn draw(pairs: &mut [Pair], next: &mut usize, size: usize, rng: &mut ChaCha8Rng) -> Vec<Pair> {
     if *next >= pairs.len() {
         pairs.shuffle(rng);
         *next = 0;

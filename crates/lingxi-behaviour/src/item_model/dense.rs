@@ -7,9 +7,13 @@
 //! - behaviour: `-P_ij / P_jj`,
 //! - language: `l a (P_ij (1 - q_j - c'_j) + u_i . f'_j q_j)`, `u = P f'`, `c'_j = ((1 - q_j) P_jj + q_j u_j . f'_j) / P_jj`.
 //!
+//! An item that nobody took has no data term (that it was not taken says nothing: it may be new): its column is `S`'s,
+//! times `a` and the strength for such items.
+//!
 //! So only `P [n, n]` is stored beside the low-rank rows. Cost: `n^3` multiplications for the inverse (12,101 items: about
 //! 20 s on two cores), peak memory two `n x n` matrices of f32 (1.2 GB at 12,101).
 
+use super::Prior;
 use super::language::Language;
 use crate::error::{BehaviourError, Result};
 use crate::pairs::Pairs;
@@ -34,8 +38,12 @@ pub(crate) struct Dense {
     pub p: Vec<f32>,
     /// Row-major `u [n, dim]`.
     pub u: Vec<f32>,
-    /// Row-major `l a q_j f'_j`, `[n, dim]`.
+    /// Row-major `f'`, `[n, dim]`.
+    pub rows: Vec<f32>,
+    /// Row-major `l a q_j f'_j`, or for an item that nobody took its strength times `a q_j f'_j`, `[n, dim]`.
     pub v: Vec<f32>,
+    /// 1 for an item that nobody took, `[n]`.
+    pub untaken: Vec<u8>,
     /// Factor of `P_ij` in the behaviour part, `[n]`.
     pub behaviour: Vec<f32>,
     /// Factor of `P_ij` in the language part, `[n]`.
@@ -43,28 +51,27 @@ pub(crate) struct Dense {
 }
 
 impl Dense {
-    /// Solves the model with ridge `l2` and pull `l2 * pull` toward the language similarity.
+    /// Solves the model.
     ///
     /// # Errors
     /// [`BehaviourError::Numeric`] if the Gram matrix with its ridge is not positive definite in f32.
-    pub fn fit(pairs: &Pairs, language: &Language, l2: f32, pull: f32) -> Result<Dense> {
+    pub fn fit(pairs: &Pairs, language: Language, prior: Prior) -> Result<Dense> {
         let (n, dim) = (pairs.by_item.len(), language.dim);
-        let p = if n <= F64_UP_TO { inverse::<f64>(pairs, l2)? } else { inverse::<f32>(pairs, l2)? };
+        let p = if n <= F64_UP_TO { inverse::<f64>(pairs, prior.l2)? } else { inverse::<f32>(pairs, prior.l2)? };
         let mut u = vec![0.0f32; n * dim];
         if dim > 0 {
             lingxi_kernels::matmul_nn(&p, &language.rows, &mut u, n, dim, n);
         }
-        let diagonal = |j: usize| p[j * n + j];
-        let factor = |j: usize| {
-            let follows = language.q[j] * lingxi_kernels::dot(&u[j * dim..(j + 1) * dim], language.row(j));
-            -l2 * pull * follows / diagonal(j)
-        };
-        let behaviour = (0..n).map(|j| -1.0 / diagonal(j)).collect();
+        let untaken: Vec<u8> = (0..n).map(|j| u8::from(pairs.by_item.count(j) == 0)).collect();
+        let strength = |j: usize| if untaken[j] == 1 { prior.untaken * prior.pull } else { prior.l2 * prior.pull };
+        let follows = |j: usize, x: f32| strength(j) * language.q[j] * x;
+        let v: Vec<f32> = (0..n).flat_map(|j| language.row(j).iter().map(move |x| follows(j, *x))).collect();
+        let only_taken = |j: usize, x: f32| if untaken[j] == 1 { 0.0 } else { x / p[j * n + j] };
+        let behaviour = (0..n).map(|j| only_taken(j, -1.0)).collect();
         // 1 - q_j - c'_j = -q_j u_j . f'_j / P_jj
-        let language_factor = (0..n).map(factor).collect();
-        let scale = |(j, row): (usize, &[f32])| row.iter().map(|x| l2 * pull * language.q[j] * x).collect::<Vec<_>>();
-        let v = if dim > 0 { language.rows.chunks(dim).enumerate().flat_map(scale).collect() } else { Vec::new() };
-        Ok(Dense { n, dim, p, u, v, behaviour, language: language_factor })
+        let at = |j: usize| j * dim..(j + 1) * dim;
+        let factors = (0..n).map(|j| only_taken(j, -lingxi_kernels::dot(&u[at(j)], &v[at(j)]))).collect();
+        Ok(Dense { n, dim, behaviour, language: factors, p, u, rows: language.rows, v, untaken })
     }
 
     /// The two parts of `B_ij`: behaviour and language.
@@ -72,24 +79,35 @@ impl Dense {
         if i == j {
             return (0.0, 0.0);
         }
-        let (p, d) = (self.p[i * self.n + j], self.dim);
-        let close = lingxi_kernels::dot(&self.u[i * d..(i + 1) * d], &self.v[j * d..(j + 1) * d]);
+        let p = self.p[i * self.n + j];
+        let from = if self.untaken[j] == 1 { &self.rows } else { &self.u };
+        let close = lingxi_kernels::dot(self.part(from, i), self.part(&self.v, j));
         (p * self.behaviour[j], p * self.language[j] + close)
     }
 
-    /// `x B` for one shopper, all items: `x` as pairs of item and weight, `out [n]`.
-    pub fn row(&self, x: &[(usize, f32)], out: &mut [f32]) {
-        let meaning = self.meaning(x);
-        out.fill(0.0);
-        for &(i, weight) in x {
-            let row = &self.p[i * self.n..(i + 1) * self.n];
-            out.iter_mut().zip(row).for_each(|(out, p)| *out += weight * p);
+    /// `X B` for some shoppers, all items: each `x` as pairs of item and weight, row-major `out [xs.len(), n]`.
+    pub fn rows(&self, xs: &[Vec<(usize, f32)>], out: &mut [f32]) {
+        let (n, dim) = (self.n.max(1), self.dim);
+        let meanings: Vec<Vec<f32>> = xs.iter().map(|x| self.meaning(x)).collect();
+        let by_u: Vec<f32> = meanings.iter().flat_map(|both| both[..dim].iter().copied()).collect();
+        let mut close = vec![0.0f32; xs.len() * n];
+        if dim > 0 {
+            lingxi_kernels::matmul_nt(&by_u, &self.v, &mut close, xs.len(), n, dim);
         }
-        for (j, out) in out.iter_mut().enumerate() {
-            *out = *out * (self.behaviour[j] + self.language[j]) + self.close(&meaning, j);
+        for ((x, meaning), (out, close)) in xs.iter().zip(&meanings).zip(out.chunks_mut(n).zip(close.chunks(n))) {
+            out.fill(0.0);
+            for &(i, weight) in x {
+                lingxi_kernels::axpy(weight, &self.p[i * n..(i + 1) * n], out);
+            }
+            for (j, (out, close)) in out.iter_mut().zip(close).enumerate() {
+                *out = if self.untaken[j] == 1 {
+                    self.finish(*out, meaning, j)
+                } else {
+                    *out * (self.behaviour[j] + self.language[j]) + close
+                };
+            }
+            x.iter().for_each(|&(i, weight)| out[i] -= weight * self.diagonal(i));
         }
-        // On the diagonal the products above give -1, where the model has 0.
-        x.iter().for_each(|&(i, weight)| out[i] += weight);
     }
 
     /// `x B` for one shopper and some items.
@@ -97,26 +115,36 @@ impl Dense {
         let meaning = self.meaning(x);
         for (j, out) in items.iter().map(|j| j.index()).zip(out) {
             let sum: f32 = x.iter().map(|&(i, weight)| weight * self.p[i * self.n + j]).sum();
-            *out = sum * (self.behaviour[j] + self.language[j]) + self.close(&meaning, j);
-            *out += x.iter().filter(|(i, _)| *i == j).map(|(_, weight)| weight).sum::<f32>();
+            let own = x.iter().filter(|(i, _)| *i == j).map(|(_, weight)| weight * self.diagonal(j)).sum::<f32>();
+            *out = self.finish(sum, &meaning, j) - own;
         }
     }
 
-    fn u_row(&self, i: usize) -> &[f32] {
-        &self.u[i * self.dim..(i + 1) * self.dim]
+    fn part<'a>(&self, of: &'a [f32], i: usize) -> &'a [f32] {
+        &of[i * self.dim..(i + 1) * self.dim]
     }
 
-    /// `x U [dim]`.
+    /// `x U` and `x f'`, one after the other, `[2 dim]`.
     fn meaning(&self, x: &[(usize, f32)]) -> Vec<f32> {
-        let mut sum = vec![0.0; self.dim];
+        let mut sum = vec![0.0; 2 * self.dim];
+        let (by_u, by_rows) = sum.split_at_mut(self.dim);
         for &(i, weight) in x {
-            sum.iter_mut().zip(self.u_row(i)).for_each(|(s, u)| *s += weight * u);
+            lingxi_kernels::axpy(weight, self.part(&self.u, i), by_u);
+            lingxi_kernels::axpy(weight, self.part(&self.rows, i), by_rows);
         }
         sum
     }
 
-    fn close(&self, meaning: &[f32], j: usize) -> f32 {
-        lingxi_kernels::dot(meaning, &self.v[j * self.dim..(j + 1) * self.dim])
+    /// The score of `j` from `(x P)_j` and the meanings, before the diagonal is taken out.
+    fn finish(&self, xp: f32, meaning: &[f32], j: usize) -> f32 {
+        let (by_u, by_rows) = meaning.split_at(self.dim);
+        let from = if self.untaken[j] == 1 { by_rows } else { by_u };
+        xp * (self.behaviour[j] + self.language[j]) + lingxi_kernels::dot(from, self.part(&self.v, j))
+    }
+
+    /// What the products give on the diagonal, where the model has 0.
+    fn diagonal(&self, j: usize) -> f32 {
+        if self.untaken[j] == 1 { lingxi_kernels::dot(self.part(&self.rows, j), self.part(&self.v, j)) } else { -1.0 }
     }
 }
 

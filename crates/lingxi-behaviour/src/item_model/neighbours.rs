@@ -7,11 +7,12 @@
 //! `b_j = (G_NN + l)^-1 (G_Nj + l a S_Nj)`
 //!
 //! The right-hand side is a sum, so both parts, behaviour and language, are solved and stored. With `N` = all other items
-//! this is the dense form. `G_NN` is summed exactly from the lists of shoppers, in the cheaper of two ways (by estimate).
+//! this is the dense form. The column of an item that nobody took is `a S_Nj` times the strength for such items. `G_NN` is summed exactly from the lists of shoppers, in the cheaper of two ways (by estimate).
 //!
 //! Cost an item: `sum over N of its shoppers` to collect, `K^3 / 3` to solve. Memory: 12 bytes a stored entry,
 //! `n (k + k')` entries (100,000 items of 96: 115 MB) beside the lists.
 
+use super::Prior;
 use super::language::Language;
 use crate::error::{BehaviourError, Result};
 use crate::pairs::Pairs;
@@ -53,13 +54,13 @@ impl Neighbours {
     pub fn fit(
         pairs: &Pairs,
         language: &Language,
-        (l2, pull): (f32, f32),
+        prior: Prior,
         reach: Reach,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Neighbours> {
         let n = pairs.by_item.len();
-        let close = language.neighbours(if pull == 0.0 { 0 } else { reach.language }, reach.dims);
-        let solver = Solver { pairs, language, l2, pull };
+        let close = language.neighbours(if prior.pull == 0.0 { 0 } else { reach.language }, reach.dims);
+        let solver = Solver { pairs, language, prior };
         let mut model = Neighbours { offsets: vec![0], ..Default::default() };
         for start in (0..n).step_by(CHUNK) {
             let end = (start + CHUNK).min(n);
@@ -165,8 +166,7 @@ impl Scratch {
 struct Solver<'a> {
     pairs: &'a Pairs,
     language: &'a Language,
-    l2: f32,
-    pull: f32,
+    prior: Prior,
 }
 
 impl Solver<'_> {
@@ -193,6 +193,9 @@ impl Solver<'_> {
             best.truncate(k);
         }
         let mut near: Vec<u32> = best.iter().map(|(i, _)| *i).chain(close.iter().copied()).collect();
+        if k + 1 >= sums.len() {
+            near = (0..sums.len() as u32).filter(|&i| i as usize != j).collect();
+        }
         near.sort_unstable();
         near.dedup();
         let near = near.into_iter().map(|i| (i, sums[i as usize])).collect();
@@ -206,22 +209,28 @@ impl Solver<'_> {
     fn column(&self, j: usize, near: Vec<(u32, f32)>, scratch: &mut Scratch) -> Result<Column> {
         let k = near.len();
         let ids: Vec<u32> = near.iter().map(|(i, _)| *i).collect();
+        let Prior { l2, pull, untaken } = self.prior;
+        let similar = |strength: f32| -> Vec<f64> {
+            ids.iter().map(|&i| f64::from(strength * self.language.similarity(i as usize, j))).collect()
+        };
+        let narrow = |x: Vec<f64>| x.into_iter().map(|x| x as f32).collect();
+        if self.pairs.by_item.count(j) == 0 {
+            let language = narrow(similar(untaken * pull));
+            return Ok((ids, vec![0.0; k], language));
+        }
         let mut gram = self.sub_gram(&ids, scratch);
-        (0..k).for_each(|a| gram[a * k + a] += f64::from(self.l2));
+        (0..k).for_each(|a| gram[a * k + a] += f64::from(l2));
         let mut behaviour: Vec<f64> = near.iter().map(|(_, g)| f64::from(*g)).collect();
-        let strength = f64::from(self.l2 * self.pull);
-        let similar = |&i: &u32| strength * f64::from(self.language.similarity(i as usize, j));
-        let mut language: Vec<f64> = if strength == 0.0 { vec![0.0; k] } else { ids.iter().map(similar).collect() };
+        let mut language = similar(l2 * pull);
         if !factorise(&mut gram, k) {
             return Err(BehaviourError::Numeric {
                 operation: "item model",
-                what: format!("the Gram matrix around item {j} with ridge {} is not positive definite", self.l2),
+                what: format!("the Gram matrix around item {j} with ridge {l2} is not positive definite"),
                 remedy: "raise item_model.l2",
             });
         }
         solve(&gram, k, &mut behaviour);
         solve(&gram, k, &mut language);
-        let narrow = |x: Vec<f64>| x.into_iter().map(|x| x as f32).collect();
         Ok((ids, narrow(behaviour), narrow(language)))
     }
 

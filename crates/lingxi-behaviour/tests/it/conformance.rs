@@ -1,0 +1,242 @@
+//! One suite for every `Score` of this crate.
+
+use crate::shop::{GROUPS, Shop};
+use lingxi_behaviour::alignment::{self, Alignment, AlignmentConfig};
+use lingxi_behaviour::blend::Blend;
+use lingxi_behaviour::history::HistoryWeights;
+use lingxi_behaviour::item_model::{self, Form, ItemModel, ItemModelConfig};
+use lingxi_behaviour::popularity::{self, Popularity, PopularityConfig};
+use lingxi_data::{Context, EventKind, ItemId, Rows, Score};
+use std::sync::Arc;
+
+fn shop() -> Shop {
+    Shop::new(60, 48, 14, 3)
+}
+
+fn history() -> HistoryWeights {
+    HistoryWeights {
+        decay: 0.8,
+        half_life_days: Some(1.0),
+        kinds: [(EventKind::View, 0.4)].into(),
+        ..Default::default()
+    }
+}
+
+fn popular(shop: &Shop) -> Popularity {
+    let config = PopularityConfig { recent: 0.5, category: 0.7, half_life_days: 0.2, history: history(), overall: 1.0 };
+    popularity::fit(&config, &shop.events(), &shop.category).unwrap()
+}
+
+fn items(shop: &Shop, form: Form) -> ItemModel {
+    let config = ItemModelConfig {
+        form,
+        l2: 5.0,
+        repeat: 0.3,
+        together: 8,
+        similar: 6,
+        history: history(),
+        ..Default::default()
+    };
+    item_model::fit(&config, &shop.events(), Some(&shop.vectors), &mut |_, _| {}).unwrap()
+}
+
+fn aligned(shop: &Shop) -> Alignment {
+    let config = AlignmentConfig {
+        hidden: 16,
+        dim: 8,
+        batch: 64,
+        negatives: 24,
+        steps: 40,
+        held_out: 0.1,
+        history: history(),
+        ..Default::default()
+    };
+    alignment::fit(&config, &shop.events(), &shop.vectors, 5, &mut |_| {}).unwrap()
+}
+
+/// Every model of the crate, fitted twice from the same inputs.
+fn models(shop: &Shop) -> Vec<(Arc<dyn Score>, Arc<dyn Score>)> {
+    let one = || -> Vec<Arc<dyn Score>> {
+        let parts: Vec<Arc<dyn Score>> = vec![
+            Arc::new(popular(shop)),
+            Arc::new(items(shop, Form::Dense)),
+            Arc::new(items(shop, Form::Neighbours)),
+            Arc::new(aligned(shop)),
+        ];
+        let blend = Blend::new(parts.iter().cloned().zip([0.1, 0.6, 0.2, 0.4]).collect()).unwrap();
+        parts.into_iter().chain([Arc::new(blend) as Arc<dyn Score>]).collect()
+    };
+    one().into_iter().zip(one()).collect()
+}
+
+fn score_all(model: &dyn Score, contexts: &[Context<'_>]) -> Vec<f32> {
+    let mut out = vec![f32::NAN; contexts.len() * model.n_items()];
+    model.score_all(contexts, &mut out);
+    out
+}
+
+/// Histories of shoppers, an empty one, and one of an item that no model knows.
+fn contexts(shop: &Shop) -> Vec<Context<'_>> {
+    const UNKNOWN: Rows<'static> = Rows { items: &[ItemId(999)], at: &[5], kinds: &[EventKind::Buy], values: &[1.0] };
+    let strangers = [Rows::default(), UNKNOWN].map(|history| Context { user: None, history, now: 9_999 });
+    (0..20).map(|u| shop.context(u)).chain(strangers).collect()
+}
+
+#[track_caller]
+fn close(name: &str, what: &str, a: f32, b: f32) {
+    assert!((a - b).abs() <= 1e-4 * (1.0 + a.abs()), "{name}: {what}: {a} and {b}");
+}
+
+#[test]
+fn two_fits_from_the_same_inputs_score_the_same() {
+    let shop = shop();
+    for (a, b) in models(&shop) {
+        let contexts = contexts(&shop);
+        assert_eq!(score_all(a.as_ref(), &contexts), score_all(b.as_ref(), &contexts), "{}", a.name());
+    }
+}
+
+#[test]
+fn scoring_some_items_equals_scoring_all_and_no_score_is_nan() {
+    let shop = shop();
+    let contexts = contexts(&shop);
+    for (model, _) in models(&shop) {
+        let all = score_all(model.as_ref(), &contexts);
+        let picked: Vec<ItemId> = [40, 3, 17, 47, 0].map(ItemId).to_vec();
+        for (context, row) in contexts.iter().zip(all.chunks(model.n_items())) {
+            let mut some = vec![f32::NAN; picked.len()];
+            model.score(context, &picked, &mut some);
+            for (item, score) in picked.iter().zip(some) {
+                assert!(score.is_finite(), "{} gave {score}", model.name());
+                close(model.name(), "one by one and all at once", row[item.index()], score);
+            }
+        }
+    }
+}
+
+#[test]
+fn contributions_add_up_to_the_score() {
+    let shop = shop();
+    let contexts = contexts(&shop);
+    for (model, _) in models(&shop) {
+        let all = score_all(model.as_ref(), &contexts);
+        let mut explained = 0;
+        for (context, row) in contexts.iter().zip(all.chunks(model.n_items())) {
+            for (item, score) in row.iter().enumerate() {
+                let parts = model.contributions(context, ItemId(item as u32));
+                explained += parts.len();
+                close(model.name(), "score and sum of its parts", *score, parts.iter().map(|p| p.value).sum());
+            }
+        }
+        assert!(explained > 0, "{} explains nothing", model.name());
+    }
+}
+
+#[test]
+fn an_empty_history_and_unknown_items_are_no_evidence_and_an_unknown_item_scores_zero() {
+    let shop = shop();
+    let all = contexts(&shop);
+    let strangers = &all[all.len() - 2..];
+    for (model, _) in models(&shop) {
+        let rows = score_all(model.as_ref(), strangers);
+        let (empty, unknown) = rows.split_at(model.n_items());
+        assert_eq!(empty, unknown, "{}", model.name());
+        let mut out = [f32::NAN];
+        model.score(&all[0], &[ItemId(999)], &mut out);
+        assert_eq!(out, [0.0], "{}", model.name());
+        assert!(model.contributions(&all[0], ItemId(999)).is_empty(), "{}", model.name());
+    }
+}
+
+#[test]
+fn shoppers_are_led_to_goods_of_their_own_group() {
+    let shop = shop();
+    for (model, _) in models(&shop).into_iter().skip(1) {
+        let mut own = 0;
+        for user in 0..20u32 {
+            let row = score_all(model.as_ref(), &[shop.context(user)]);
+            let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+            own += usize::from(best % GROUPS == user as usize % GROUPS);
+        }
+        assert!(own >= 15, "{} led only {own} of 20 shoppers home", model.name());
+    }
+}
+
+#[test]
+fn goods_without_events_are_placed_by_their_text() {
+    let shop = shop();
+    let cold = 44..48u32;
+    for model in [Arc::new(items(&shop, Form::Dense)) as Arc<dyn Score>, Arc::new(aligned(&shop))] {
+        let mut own = 0;
+        for user in 0..20u32 {
+            let mut row = vec![0.0; GROUPS];
+            model.score(&shop.context(user), &cold.clone().map(ItemId).collect::<Vec<_>>(), &mut row);
+            let best = (0..GROUPS).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+            own += usize::from(best == user as usize % GROUPS);
+        }
+        assert!(own >= 15, "{} led only {own} of 20 shoppers to the new item of their group", model.name());
+    }
+}
+
+#[test]
+fn a_saved_model_comes_back_the_same_and_a_damaged_file_is_refused() {
+    let shop = shop();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.safetensors");
+    let p = popular(&shop);
+    p.save(&path).unwrap();
+    assert_eq!(Popularity::load(&path).unwrap(), p);
+    assert!(Alignment::load(&path).is_err() && ItemModel::load(&path).is_err(), "a model of another kind was read");
+    for form in [Form::Dense, Form::Neighbours] {
+        let model = items(&shop, form);
+        model.save(&path).unwrap();
+        assert_eq!(ItemModel::load(&path).unwrap(), model);
+    }
+    let model = aligned(&shop);
+    model.save(&path).unwrap();
+    assert_eq!(Alignment::load(&path).unwrap(), model);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert!(Alignment::load(&path).is_err());
+}
+
+#[test]
+fn an_unknown_key_in_a_configuration_is_an_error_and_an_empty_one_is_the_default() {
+    fn check<T: serde::de::DeserializeOwned + Default + PartialEq + std::fmt::Debug>() {
+        assert_eq!(serde_json::from_str::<T>("{}").unwrap(), T::default());
+        assert!(serde_json::from_str::<T>(r#"{"lamda": 1}"#).is_err());
+    }
+    check::<PopularityConfig>();
+    check::<ItemModelConfig>();
+    check::<AlignmentConfig>();
+    check::<HistoryWeights>();
+    check::<lingxi_behaviour::blend::WeightSearch>();
+}
+
+#[test]
+fn a_refreshed_alignment_knows_new_events_and_refuses_vectors_of_another_model() {
+    let shop = shop();
+    let mut model = aligned(&shop);
+    let before = model.clone();
+    model.refresh(&shop.events(), &shop.vectors).unwrap();
+    assert_eq!(model, before, "refreshing with the training's own events changes nothing");
+    let grown = Shop::new(60, 48, 20, 3);
+    model.refresh(&grown.events(), &shop.vectors).unwrap();
+    assert_ne!(model.item_vectors().0, before.item_vectors().0);
+    let other = lingxi_data::Provenance { revision: "2".into(), ..shop.vectors.provenance().clone() };
+    let (data, present) = (shop.vectors.data().to_vec(), shop.vectors.present().to_vec());
+    let vectors = lingxi_data::ItemVectors::new(shop.vectors.dim(), data, present, other).unwrap();
+    assert!(model.refresh(&shop.events(), &vectors).is_err());
+}
+
+#[test]
+fn a_new_item_placed_by_its_text_lies_where_a_cold_item_of_the_same_text_lies() {
+    let shop = shop();
+    let model = aligned(&shop);
+    let placed = model.place_item(shop.vectors.get(ItemId(45)).unwrap()).unwrap();
+    let (items, dim) = model.item_vectors();
+    for (a, b) in placed.iter().zip(&items[45 * dim..46 * dim]) {
+        close("alignment", "placed and cold", *a, *b);
+    }
+    assert!(model.place_item(&[1.0]).is_err());
+}
