@@ -5,6 +5,7 @@
 //! recommend:  recall -> rank -> choose within the rules
 //! ```
 
+use crate::reasons::WordIndex;
 use crate::recipe::Recipe;
 use crate::site::Site;
 use crate::snapshot::Snapshot;
@@ -17,8 +18,8 @@ use crate::stages::ingest::{Shop, ingest};
 use crate::stages::measure::{Measured, measure};
 use anyhow::Result;
 use lingxi_behaviour::blend::Blend;
-use lingxi_data::{Context, Decision, Fingerprint};
-use lingxi_decide::{Rules, decide};
+use lingxi_data::{Context, Decision, Fingerprint, ItemId};
+use lingxi_decide::{Rule, Rules, decide};
 
 /// A shop that was read: its files as columns, its goods as vectors.
 pub struct Read {
@@ -76,6 +77,7 @@ pub fn publish(recipe: &Recipe, read: Read, choice: &Choice, site: &Site) -> Res
     let recall = recall(&fitted, &indexes, meaning.as_ref().map(|m| &m.vectors));
     let score = Blend::new(choice.weigh(fitted.rows()))?;
     let rules = Rules::new(recipe.serve.rules.clone(), &shop.data.catalog)?;
+    let words = WordIndex::new(&shop.data.catalog.texts);
     Ok(Snapshot {
         fingerprint: Fingerprint::of_json(&(key, recipe, choice, site.seed)),
         policy: recipe.serve.policy.build()?,
@@ -86,6 +88,7 @@ pub fn publish(recipe: &Recipe, read: Read, choice: &Choice, site: &Site) -> Res
         recall,
         score,
         rules,
+        words,
     })
 }
 
@@ -99,11 +102,17 @@ pub fn build(recipe: &Recipe, site: &Site) -> Result<(Snapshot, Measured)> {
     Ok((publish(recipe, read, &choice, site)?, measured))
 }
 
-/// A slate of at most `n` goods for whoever asks, with the probability of every place. The same snapshot, context and seed
-/// give the same slate.
-pub fn recommend(snapshot: &Snapshot, context: &Context<'_>, n: usize, id: u64, seed: u64) -> Decision {
+/// A slate of at most `n` goods for whoever asks, with the probability of every place, and the better scored goods that a
+/// rule kept away. The same snapshot, context and seed give the same slate.
+pub fn recommend(
+    snapshot: &Snapshot,
+    context: &Context<'_>,
+    n: usize,
+    id: u64,
+    seed: u64,
+) -> (Decision, Vec<(ItemId, Rule)>) {
     let slate = decide(&snapshot.stages(), context, n, seed);
-    Decision {
+    let decision = Decision {
         id,
         user: context.user,
         at: context.now,
@@ -111,5 +120,6 @@ pub fn recommend(snapshot: &Snapshot, context: &Context<'_>, n: usize, id: u64, 
         snapshot: snapshot.fingerprint,
         seed,
         slots: slate.slots,
-    }
+    };
+    (decision, slate.kept_away)
 }

@@ -5,12 +5,13 @@
 use crate::http::Engine;
 use crate::live::Known;
 use crate::pipeline;
+use crate::reasons::{Reason, Witness, WordIndex};
 use crate::stages::encode::Meaning;
 use crate::stages::index::Indexes;
 use crate::stages::ingest::Shop;
 use lingxi_behaviour::blend::Blend;
-use lingxi_data::{Catalog, Context, Contribution, Decision, Encode, Fingerprint, ItemId, Policy, Purpose, Score};
-use lingxi_decide::{Rules, Stages, Union};
+use lingxi_data::{Catalog, Context, Decision, Encode, Fingerprint, ItemId, Policy, Purpose, Slot};
+use lingxi_decide::{Rule, Rules, Stages, Union};
 
 /// A shop, ready to answer.
 pub struct Snapshot {
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub score: Blend,
     /// Say which may be shown.
     pub rules: Rules,
+    /// The words of the catalogue, for reasons.
+    pub words: WordIndex,
     /// Chooses among those.
     pub policy: Box<dyn Policy>,
     /// How many candidates recall may propose.
@@ -78,12 +81,13 @@ impl Engine for Snapshot {
         self.fingerprint
     }
 
-    fn recommend(&self, context: &Context<'_>, n: usize, id: u64, seed: u64) -> Decision {
+    fn recommend(&self, context: &Context<'_>, n: usize, id: u64, seed: u64) -> (Decision, Vec<(ItemId, Rule)>) {
         pipeline::recommend(self, context, n, id, seed)
     }
 
-    fn reason(&self, context: &Context<'_>, item: ItemId) -> (String, Vec<Contribution>) {
-        (String::new(), self.score.contributions(context, item))
+    fn reason(&self, context: &Context<'_>, slot: &Slot, kept_away: &[(ItemId, Rule)]) -> Reason {
+        let (catalog, words, score, rules) = (&self.shop.data.catalog, &self.words, &self.score, &self.rules);
+        Witness { catalog, words, score, rules }.explain(context, slot, kept_away)
     }
 
     fn similar(&self, item: ItemId, n: usize) -> Vec<(ItemId, f32)> {

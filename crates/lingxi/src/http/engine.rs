@@ -1,7 +1,9 @@
 //! What the endpoints ask of the house: names, a slate, its reasons, neighbours, a search.
 
 use crate::live::Known;
-use lingxi_data::{Catalog, Context, Contribution, Decision, Fingerprint, ItemId};
+use crate::reasons::Reason;
+use lingxi_data::{Catalog, Context, Decision, Fingerprint, ItemId, Slot};
+use lingxi_decide::Rule;
 
 /// A loaded snapshot as the endpoints see it.
 pub trait Engine: Send + Sync + 'static {
@@ -11,10 +13,10 @@ pub trait Engine: Send + Sync + 'static {
     fn catalog(&self) -> &Catalog;
     /// The snapshot's fingerprint.
     fn fingerprint(&self) -> Fingerprint;
-    /// The slate for a context: `id` and `seed` go into the decision.
-    fn recommend(&self, context: &Context<'_>, n: usize, id: u64, seed: u64) -> Decision;
-    /// The sentence for a person and the parts that add up to the score.
-    fn reason(&self, context: &Context<'_>, item: ItemId) -> (String, Vec<Contribution>);
+    /// The slate for a context, and the better scored goods that a rule kept away: `id` and `seed` go into the decision.
+    fn recommend(&self, context: &Context<'_>, n: usize, id: u64, seed: u64) -> (Decision, Vec<(ItemId, Rule)>);
+    /// Why a place of that slate is filled as it is; the parts add up to the score.
+    fn reason(&self, context: &Context<'_>, slot: &Slot, kept_away: &[(ItemId, Rule)]) -> Reason;
     /// At most `n` items like this one, best first.
     fn similar(&self, item: ItemId, n: usize) -> Vec<(ItemId, f32)>;
     /// At most `n` items that a text means, best first; `None` if the snapshot has no language model.

@@ -4,11 +4,13 @@
 use super::app::{App, Serving};
 use super::error::Answer;
 use super::params::{Id, Query};
+use crate::reasons::Part;
 use crate::store::Shown;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use lingxi_data::{Catalog, Context, Contribution, Decision, ItemId};
+use lingxi_data::{Catalog, Context, Decision, ItemId, Slot};
+use lingxi_decide::Rule;
 use serde::Serialize;
 
 /// One place of an explained slate.
@@ -21,7 +23,8 @@ struct Place {
     propensity: f32,
     explored: bool,
     reason: String,
-    parts: Vec<Contribution>,
+    parts: Vec<Part>,
+    rules: Vec<String>,
 }
 
 /// Chooses, logs and answers a slate. An unknown shopper gets the default slate.
@@ -35,30 +38,36 @@ fn slate(app: &App, serving: &Serving, user: &str, n: usize, explain: bool) -> A
     let history = serving.history(user);
     let context = Context { user: history.user, history: history.rows(), now: app.now() };
     let id = app.store().next_decision_id();
-    let decision = serving.engine().recommend(&context, n, id, app.seed_of(id));
+    let (decision, kept_away) = serving.engine().recommend(&context, n, id, app.seed_of(id));
     let catalog = serving.engine().catalog();
     // Logged before it is answered: a slate that cannot be logged would be a hole in every later estimate.
     app.store().record(Shown::new(&decision, user, |item| external(catalog, item)))?;
     let header = [("lingxi-decision", id.to_string())];
     if explain {
-        return Ok((header, Json(explained(serving, &context, &decision))).into_response());
+        return Ok((header, Json(explained(serving, &context, &decision, &kept_away))).into_response());
     }
     let ids: Vec<&str> = decision.slots.iter().map(|slot| external(catalog, slot.item)).collect();
     Ok((header, Json(ids)).into_response())
 }
 
-fn explained(serving: &Serving, context: &Context<'_>, decision: &Decision) -> Vec<Place> {
+fn explained(
+    serving: &Serving,
+    context: &Context<'_>,
+    decision: &Decision,
+    kept_away: &[(ItemId, Rule)],
+) -> Vec<Place> {
     let catalog = serving.engine().catalog();
-    let place = |slot: &lingxi_data::Slot| {
-        let (reason, parts) = serving.engine().reason(context, slot.item);
+    let place = |slot: &Slot| {
+        let reason = serving.engine().reason(context, slot, kept_away);
         Place {
-            item_id: external(catalog, slot.item).to_owned(),
+            item_id: reason.item,
             title: catalog.label(slot.item).to_owned(),
             score: slot.score,
             propensity: slot.propensity,
             explored: slot.explored,
-            reason,
-            parts,
+            reason: reason.sentence,
+            parts: reason.parts,
+            rules: reason.rules,
         }
     };
     decision.slots.iter().map(place).collect()

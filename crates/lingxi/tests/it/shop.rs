@@ -2,16 +2,17 @@
 
 use lingxi::http::{App, AppOptions, Engine, serve_until};
 use lingxi::live::Known;
+use lingxi::reasons::{Reason, Witness, WordIndex};
 use lingxi::store::{Store, StoreOptions};
 use lingxi_behaviour::blend::Blend;
 use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::{self, ItemModelConfig};
 use lingxi_behaviour::popularity::{self, PopularityConfig};
 use lingxi_data::{
-    Catalog, Context, Contribution, Decision, Event, EventKind, Fingerprint, Interactions, Interner, ItemId, Purpose,
-    Score, UserId,
+    Catalog, Context, Decision, Event, EventKind, Fingerprint, Interactions, Interner, ItemId, Purpose, Score, Slot,
+    UserId,
 };
-use lingxi_decide::{ExactRecall, PolicyConfig, Rules, RulesConfig, Stages, decide};
+use lingxi_decide::{ExactRecall, PolicyConfig, Rule, Rules, RulesConfig, Stages, decide};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub const CURSED: &str = "bolt-19";
 pub struct Shop {
     users: Interner,
     catalog: Catalog,
+    words: WordIndex,
     log: Interactions,
     model: Arc<dyn Score>,
     rules: Rules,
@@ -58,7 +60,8 @@ impl Shop {
         let log = Interactions::from_events(events.collect(), users.len(), n_items).unwrap();
         let model = Arc::new(model(&log, &catalog));
         let rules = Rules::new(RulesConfig::default(), &catalog).unwrap();
-        Shop { users, catalog, log, model, rules, policy: policy.build().unwrap() }
+        let words = WordIndex::new(&catalog.texts);
+        Shop { users, catalog, words, log, model, rules, policy: policy.build().unwrap() }
     }
 }
 
@@ -84,17 +87,18 @@ impl Engine for Shop {
         Fingerprint::of([b"shop".as_slice()])
     }
 
-    fn recommend(&self, context: &Context<'_>, n: usize, id: u64, seed: u64) -> Decision {
+    fn recommend(&self, context: &Context<'_>, n: usize, id: u64, seed: u64) -> (Decision, Vec<(ItemId, Rule)>) {
         let recall = ExactRecall::new(self.model.clone());
         let (score, rules, policy) = (&*self.model, &self.rules, &*self.policy);
         let slate = decide(&Stages { recall: &recall, score, rules, policy, candidates: 60 }, context, n, seed);
         let (user, at, slots) = (context.user, context.now, slate.slots);
-        Decision { id, user, at, policy: policy.version(), snapshot: self.fingerprint(), seed, slots }
+        let decision = Decision { id, user, at, policy: policy.version(), snapshot: self.fingerprint(), seed, slots };
+        (decision, slate.kept_away)
     }
 
-    fn reason(&self, context: &Context<'_>, item: ItemId) -> (String, Vec<Contribution>) {
-        let parts = self.model.contributions(context, item);
-        (format!("{} parts", parts.len()), parts)
+    fn reason(&self, context: &Context<'_>, slot: &Slot, kept_away: &[(ItemId, Rule)]) -> Reason {
+        let (catalog, words, score, rules) = (&self.catalog, &self.words, &*self.model, &self.rules);
+        Witness { catalog, words, score, rules }.explain(context, slot, kept_away)
     }
 
     fn similar(&self, item: ItemId, n: usize) -> Vec<(ItemId, f32)> {
