@@ -3,7 +3,7 @@
 //! Events and item vectors come in; fitted models that implement [`lingxi_data::Score`] go out. Each model is one honest
 //! answer that can say exactly what each of its scores is made of, so a blend of them can too.
 //!
-//! In reading order: [`history`] weighs what a shopper did, [`popularity`] knows what many take, [`item_model`] what is
+//! In reading order: [`history`] weighs what a shopper did, [`popularity`] knows what many take, [`habit`] what one takes again, [`item_model`] what is
 //! taken together, [`alignment`] what language says about behaviour (and so places shoppers and goods never seen),
 //! [`blend`] adds them with weights chosen on validation.
 //!
@@ -13,6 +13,7 @@
 pub mod alignment;
 pub mod blend;
 pub mod error;
+pub mod habit;
 pub mod history;
 pub mod item_model;
 pub mod pairs;

@@ -70,7 +70,7 @@ impl EvalConfig {
 }
 
 /// The figures of one model.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The model's name; for a slice, with the name of the slice.
     pub model: String,

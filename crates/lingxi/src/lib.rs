@@ -6,7 +6,8 @@
 //! - what a person can ask for: [`cli`], and one file per answer: [`commands`]
 //! - where models and demo data come from: [`assets`]
 //! - how logs become a snapshot and a shopper a slate: [`pipeline`], which calls the [`stages`] by name; [`recipe`] is what
-//!   the shop asks for, [`site`] and [`shelf`] where it happens, [`snapshot`] what comes out
+//!   the shop asks for, [`site`] and [`shelf`] where it happens, [`snapshot`] what comes out,
+//!   [`reasons`] why each item
 //! - what keeps and answers: [`store`] makes events durable, [`live`] knows what each shopper did since the models were
 //!   trained, [`http`] is the door for other programs
 //! - why an item is on a slate, in parts that add up to its score: [`reasons`]
@@ -19,6 +20,7 @@ pub mod commands;
 pub mod assets;
 
 pub mod pipeline;
+pub mod reasons;
 pub mod recipe;
 pub mod shelf;
 pub mod site;
@@ -28,8 +30,6 @@ pub mod stages;
 pub mod store;
 
 pub mod live;
-
-pub mod reasons;
 
 pub mod http;
 

@@ -7,19 +7,21 @@
 
 use crate::reasons::WordIndex;
 use crate::recipe::Recipe;
+use crate::shelf::Shelf;
 use crate::site::Site;
 use crate::snapshot::Snapshot;
-use crate::stages::choose::{Choice, choose};
+use crate::stages::choose::{self, Choice, choose};
 use crate::stages::divide::divide;
 use crate::stages::encode::{Meaning, encode};
-use crate::stages::fit::{Lessons, fit};
+use crate::stages::fit::{Fitted, Lessons, fit};
 use crate::stages::index::{index, recall};
 use crate::stages::ingest::{Shop, ingest};
-use crate::stages::measure::{Measured, measure};
+use crate::stages::measure::{self, Measured, measure};
 use anyhow::Result;
 use lingxi_behaviour::blend::Blend;
 use lingxi_data::{Context, Decision, Fingerprint, ItemId};
 use lingxi_decide::{Rule, Rules, decide};
+use std::path::Path;
 
 /// A shop that was read: its files as columns, its goods as vectors.
 pub struct Read {
@@ -39,49 +41,67 @@ pub fn read(recipe: &Recipe, site: &Site) -> Result<Read> {
     Ok(Read { shop, meaning })
 }
 
-/// Divides the past, fits on training, chooses on validation, measures on test.
+/// A shop that was measured.
+pub struct Evaluated {
+    /// What validation chose.
+    pub choice: Choice,
+    /// The figures on the test part.
+    pub measured: Measured,
+    /// The models that were measured; `None` if choice and figures came from the shelf.
+    pub fitted: Option<Fitted>,
+}
+
+/// Divides the past, fits on training, chooses on validation, measures on test; or takes choice and figures from the shelf
+/// if nothing changed since they were made.
 ///
 /// # Errors
 /// A division that does not fit the data; whatever the models say.
-pub fn evaluate(recipe: &Recipe, read: &Read, site: &Site) -> Result<(Choice, Measured)> {
+pub fn evaluate(recipe: &Recipe, read: &Read, site: &Site) -> Result<Evaluated> {
+    let inputs = [read.shop.key, read.meaning.as_ref().map_or(read.shop.key, |m| m.key)];
+    let config = (&recipe.split, &recipe.models, &recipe.blend, &recipe.evaluate, site.seed);
+    let load = |folder: &Path| Ok((choose::load(folder)?, measure::load(folder)?, None));
+    let save = |(choice, measured, _): &(Choice, Measured, _), folder: &Path| {
+        choose::save(choice, folder).and_then(|()| measure::save(measured, folder))
+    };
+    let make = || evaluate_anew(recipe, read, site);
+    let ((choice, measured, fitted), _) = site.shelf.get("figures", Shelf::key(&inputs, &config), load, make, save)?;
+    Ok(Evaluated { choice, measured, fitted })
+}
+
+fn evaluate_anew(recipe: &Recipe, read: &Read, site: &Site) -> Result<(Choice, Measured, Option<Fitted>)> {
     let division = divide(recipe, &read.shop.data, site.seed)?;
     let key = Fingerprint::of_json(&(read.shop.key, &division.protocol, site.seed));
-    let train = Lessons {
-        events: &division.split.train,
-        catalog: &read.shop.data.catalog,
-        meaning: read.meaning.as_ref(),
-        key,
-    };
-    let (choice, fitted) = choose(recipe, train, &division.split.valid, site)?;
-    let fitted = match &division.refit {
-        Some(events) => {
-            let key = Fingerprint::of_json(&(key, "refit"));
-            fit(&recipe.models, choice.item.as_ref(), Lessons { events, key, ..train }, site)?
-        }
-        None => fitted,
-    };
-    let measured = measure(recipe, &read.shop.data, &division, &choice, &fitted, read.meaning.as_ref(), site)?;
-    Ok((choice, measured))
+    let (catalog, meaning) = (&read.shop.data.catalog, read.meaning.as_ref());
+    let train = Lessons { events: &division.split.train, catalog, meaning, key };
+    let (choice, mut fitted) = choose(recipe, train, &division.split.valid, site)?;
+    if let Some(events) = &division.refit {
+        let key = Fingerprint::of_json(&(key, "refit"));
+        fitted = fit(&recipe.models, choice.item.as_ref(), None, Lessons { events, key, ..train }, site)?;
+    }
+    let measured = measure(recipe, &read.shop.data, &division, &choice, &fitted, meaning, site)?;
+    Ok((choice, measured, Some(fitted)))
 }
 
 /// Fits the chosen models on everything that is known and makes them ready to answer.
 ///
 /// # Errors
 /// Whatever the models, the index or the rules say.
-pub fn publish(recipe: &Recipe, read: Read, choice: &Choice, site: &Site) -> Result<Snapshot> {
+pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) -> Result<Snapshot> {
     let Read { shop, meaning } = read;
     let key = Fingerprint::of_json(&(shop.key, "all events"));
     let all = Lessons { events: &shop.data.interactions, catalog: &shop.data.catalog, meaning: meaning.as_ref(), key };
-    let fitted = fit(&recipe.models, choice.item.as_ref(), all, site)?;
+    let trained = evaluated.fitted.as_ref().and_then(|fitted| fitted.alignment.as_deref());
+    let fitted = fit(&recipe.models, evaluated.choice.item.as_ref(), trained, all, site)?;
     let indexes = index(meaning.as_ref(), &fitted, key, site)?;
     let recall = recall(&fitted, &indexes, meaning.as_ref().map(|m| &m.vectors));
-    let score = Blend::new(choice.weigh(fitted.rows()))?;
+    let score = Blend::new(evaluated.choice.weigh(fitted.rows()))?;
     let rules = Rules::new(recipe.serve.rules.clone(), &shop.data.catalog)?;
     let words = WordIndex::new(&shop.data.catalog.texts);
     Ok(Snapshot {
-        fingerprint: Fingerprint::of_json(&(key, recipe, choice, site.seed)),
+        fingerprint: Fingerprint::of_json(&(key, recipe, &evaluated.choice, site.seed)),
         policy: recipe.serve.policy.build()?,
         candidates: recipe.serve.candidates,
+        words: WordIndex::new(&shop.data.catalog.texts),
         shop,
         meaning,
         indexes,
@@ -98,8 +118,8 @@ pub fn publish(recipe: &Recipe, read: Read, choice: &Choice, site: &Site) -> Res
 /// Those of [`read`], [`evaluate`] and [`publish`].
 pub fn build(recipe: &Recipe, site: &Site) -> Result<(Snapshot, Measured)> {
     let read = read(recipe, site)?;
-    let (choice, measured) = evaluate(recipe, &read, site)?;
-    Ok((publish(recipe, read, &choice, site)?, measured))
+    let evaluated = evaluate(recipe, &read, site)?;
+    Ok((publish(recipe, read, &evaluated, site)?, evaluated.measured))
 }
 
 /// A slate of at most `n` goods for whoever asks, with the probability of every place, and the better scored goods that a

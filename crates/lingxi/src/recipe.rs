@@ -7,6 +7,7 @@
 use crate::failure::UserError;
 use lingxi_behaviour::alignment::AlignmentConfig;
 use lingxi_behaviour::blend::WeightSearch;
+use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::ItemModelConfig;
 use lingxi_behaviour::popularity::PopularityConfig;
 use lingxi_data::ingest::Source;
@@ -74,6 +75,8 @@ impl Default for Content {
 pub struct Models {
     /// What many take: overall, lately, per category (three rows of the table).
     pub popularity: Option<PopularityConfig>,
+    /// What the shopper takes again: how the past is weighed. Worth its row only where repeats are wanted.
+    pub habit: Option<HistoryWeights>,
     /// What goes together: closed form, pulled toward language similarity. Several alternatives may be given;
     /// validation chooses one.
     pub item: Vec<ItemModelConfig>,
@@ -85,6 +88,7 @@ impl Default for Models {
     fn default() -> Self {
         Models {
             popularity: Some(PopularityConfig::default()),
+            habit: None,
             item: vec![ItemModelConfig::default()],
             alignment: Some(AlignmentConfig::default()),
         }

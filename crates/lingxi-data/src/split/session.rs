@@ -8,13 +8,23 @@ use crate::{Event, Interactions, Result, UserId};
 use serde::{Deserialize, Serialize};
 
 /// Options of [`sessions`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Sessions {
-    /// Sessions that end here or later (unix seconds) no longer train.
-    pub valid_from: i64,
-    /// Sessions that end here or later test.
-    pub test_from: i64,
+    /// Sessions that end here or later (unix seconds) no longer train; absent: the last fifth of all sessions.
+    pub valid_from: Option<i64>,
+    /// Sessions that end here or later test; absent: the last tenth of all sessions.
+    pub test_from: Option<i64>,
+}
+
+impl Sessions {
+    /// Both times, those that are absent taken from the ends of the sessions.
+    fn times(&self, all: &Interactions) -> (i64, i64) {
+        let mut ends: Vec<i64> = Draft::of(all).shoppers().filter_map(|(_, rows, _)| rows.at.last().copied()).collect();
+        ends.sort_unstable();
+        let last = |share: usize| ends.get(ends.len() - ends.len() / share).or(ends.last()).copied().unwrap_or(0);
+        (self.valid_from.unwrap_or_else(|| last(5)), self.test_from.unwrap_or_else(|| last(10)))
+    }
 }
 
 /// Divides whole sessions by the time of their last event; each prefix of a held-out session is one case. A session of
@@ -23,7 +33,7 @@ pub struct Sessions {
 /// # Errors
 /// [`crate::DataError::Shape`] if the windows are out of order.
 pub fn sessions(all: &Interactions, options: Sessions) -> Result<Split> {
-    let Sessions { valid_from, test_from } = options;
+    let (valid_from, test_from) = options.times(all);
     if valid_from > test_from {
         return Err(refuse("split of sessions", format!("test_from at or after valid_from {valid_from}"), test_from));
     }

@@ -173,7 +173,7 @@ proptest! {
 
     #[test]
     fn each_prefix_of_a_test_session_is_asked(all in log(), a in 0i64..40, b in 0i64..40) {
-        let split = sessions(&all, Sessions { valid_from: a.min(b), test_from: a.max(b) }).unwrap();
+        let split = sessions(&all, Sessions { valid_from: Some(a.min(b)), test_from: Some(a.max(b)) }).unwrap();
         check_no_leak(&all, &split);
         check_nothing_lost(&all, &split);
         for case in &split.test.cases {

@@ -30,8 +30,7 @@ pub(super) fn measure_and_print(
     let started = Instant::now();
     let site = Site::new(data, seed, Progress::new(json), false)?;
     let read = pipeline::read(recipe, &site)?;
-    let (_, measured) = pipeline::evaluate(recipe, &read, &site)?;
-    let measured = measured.took(started.elapsed());
+    let measured = pipeline::evaluate(recipe, &read, &site)?.measured.took(started.elapsed());
     if json {
         return figures::line_with_published(command, recipe, &measured).print();
     }

@@ -2,7 +2,6 @@
 
 use crate::progress::Unit;
 use crate::recipe::Recipe;
-use crate::shelf::Shelf;
 use crate::site::Site;
 use crate::stages::fit::{Fitted, Lessons, Named, fit, fit_item};
 use anyhow::Result;
@@ -14,6 +13,8 @@ use lingxi_eval::cases;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
+
+const FILE: &str = "choice.json";
 
 /// What validation chose.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,16 +41,25 @@ impl Choice {
 /// # Errors
 /// Whatever the models say, or a division without validation cases.
 pub fn choose(recipe: &Recipe, train: Lessons<'_>, valid: &Holdout, site: &Site) -> Result<(Choice, Fitted)> {
-    let key = Shelf::key(
-        &[train.key, train.meaning_key()],
-        &(&recipe.models, &recipe.blend, &recipe.evaluate.masks[0], site.seed),
-    );
-    let file = |folder: &Path| folder.join("choice.json");
-    let load = |folder: &Path| Ok(serde_json::from_slice(&std::fs::read(file(folder))?)?);
-    let save = |choice: &Choice, folder: &Path| Ok(std::fs::write(file(folder), serde_json::to_vec_pretty(choice)?)?);
-    let (choice, _) = site.shelf.get("choice", key, load, || decide(recipe, train, valid, site), save)?;
-    let fitted = fit(&recipe.models, choice.item.as_ref(), train, site)?;
+    let choice = decide(recipe, train, valid, site)?;
+    let fitted = fit(&recipe.models, choice.item.as_ref(), None, train, site)?;
     Ok((choice, fitted))
+}
+
+/// Reads a choice that [`save`] wrote.
+///
+/// # Errors
+/// A file that is not there or of another form.
+pub fn load(folder: &Path) -> Result<Choice> {
+    Ok(serde_json::from_slice(&std::fs::read(folder.join(FILE))?)?)
+}
+
+/// Writes a choice into `folder`.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn save(choice: &Choice, folder: &Path) -> Result<()> {
+    Ok(std::fs::write(folder.join(FILE), serde_json::to_vec_pretty(choice)?)?)
 }
 
 fn decide(recipe: &Recipe, train: Lessons<'_>, valid: &Holdout, site: &Site) -> Result<Choice> {
@@ -59,7 +69,7 @@ fn decide(recipe: &Recipe, train: Lessons<'_>, valid: &Holdout, site: &Site) -> 
         .map(|case| ValidationCase { context: case.context, relevant: &case.relevant, hidden: &case.masked })
         .collect();
     let item = best_item_model(recipe, train, &cases, site)?;
-    let rows = fit(&recipe.models, item.as_ref(), train, site)?.rows();
+    let rows = fit(&recipe.models, item.as_ref(), None, train, site)?.rows();
     let models: Vec<Arc<dyn Score>> = rows.iter().map(|row| row.model.clone()).collect();
     let stage = site.progress.stage("choose", Some(cases.len() as u64), Unit::Of("validation cases"));
     let weights = choose_weights(&models, &cases, &recipe.blend)?;

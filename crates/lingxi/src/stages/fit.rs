@@ -7,6 +7,8 @@ use crate::site::Site;
 use crate::stages::encode::Meaning;
 use anyhow::Result;
 use lingxi_behaviour::alignment::{self, Alignment, AlignmentConfig};
+use lingxi_behaviour::habit::Habit;
+use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::{self, ItemModel, ItemModelConfig};
 use lingxi_behaviour::popularity::{self, Popularity, PopularityConfig};
 use lingxi_data::{Catalog, Fingerprint, Interactions, Purpose, Score};
@@ -47,6 +49,8 @@ pub struct Named {
 pub struct Fitted {
     /// Overall, recent and per category, in this order; empty if the recipe has none.
     pub popularity: Vec<Named>,
+    /// The shopper's own habit.
+    pub habit: Option<Named>,
     /// The closed-form item model.
     pub item: Option<Arc<ItemModel>>,
     /// The text-to-behaviour alignment.
@@ -57,27 +61,37 @@ impl Fitted {
     /// Every model as a row, baselines first.
     pub fn rows(&self) -> Vec<Named> {
         let mut rows = self.popularity.clone();
+        rows.extend(self.habit.clone());
         rows.extend(self.item.iter().map(|m| Named { name: "item model".into(), model: m.clone() }));
         rows.extend(self.alignment.iter().map(|m| Named { name: "alignment".into(), model: m.clone() }));
         rows
     }
 }
 
-/// Fits every model of the recipe. `item` is the alternative that validation chose.
+/// Fits every model of the recipe. `item` is the alternative that validation chose. An alignment `trained` before is only
+/// placed anew on these events: its projection is frozen text to behaviour and needs no second training.
 ///
 /// # Errors
 /// Those of the models.
-pub fn fit(models: &Models, item: Option<&ItemModelConfig>, lessons: Lessons<'_>, site: &Site) -> Result<Fitted> {
+pub fn fit(
+    models: &Models,
+    item: Option<&ItemModelConfig>,
+    trained: Option<&Alignment>,
+    lessons: Lessons<'_>,
+    site: &Site,
+) -> Result<Fitted> {
     let popularity = match &models.popularity {
         Some(config) => three_popularities(config, lessons)?,
         None => Vec::new(),
     };
+    let habit = models.habit.as_ref().map(|history| own_habit(history, lessons)).transpose()?;
     let item = item.map(|config| fit_item(config, lessons, site)).transpose()?;
-    let alignment = match (&models.alignment, lessons.meaning) {
-        (Some(config), Some(meaning)) => Some(fit_alignment(config, meaning, lessons, site)?),
+    let alignment = match (&models.alignment, lessons.meaning, trained) {
+        (Some(_), Some(meaning), Some(trained)) => Some(refresh_alignment(trained, meaning, lessons, site)?),
+        (Some(config), Some(meaning), None) => Some(fit_alignment(config, meaning, lessons, site)?),
         _ => None,
     };
-    Ok(Fitted { popularity, item, alignment })
+    Ok(Fitted { popularity, habit, item, alignment })
 }
 
 /// The three baselines that everyone must beat. Fitted in a moment, so they are not kept.
@@ -93,6 +107,11 @@ fn three_popularities(config: &PopularityConfig, lessons: Lessons<'_>) -> Result
         rows.push(of("popular in category", 0.0, 0.0, 1.0)?);
     }
     Ok(rows)
+}
+
+fn own_habit(history: &HistoryWeights, lessons: Lessons<'_>) -> Result<Named> {
+    let model = Arc::new(Habit::new(history, lessons.events.n_items())?);
+    Ok(Named { name: "habit".into(), model })
 }
 
 /// The closed-form item model, from the shelf or fitted.
@@ -134,6 +153,23 @@ fn fit_alignment(
             loss = at.held_out_loss.unwrap_or(loss);
         })?;
         stage.finish(&format!("held-out loss {loss:.3}"));
+        Ok(model)
+    };
+    let load = |folder: &Path| Ok(Alignment::load(&file(folder))?);
+    let (model, _) = site.shelf.get("alignment", key, load, make, |m, folder| Ok(m.save(&file(folder))?))?;
+    Ok(Arc::new(model))
+}
+
+fn refresh_alignment(
+    trained: &Alignment,
+    meaning: &Meaning,
+    lessons: Lessons<'_>,
+    site: &Site,
+) -> Result<Arc<Alignment>> {
+    let key = Shelf::key(&[lessons.key, meaning.key], &(trained.config(), site.seed));
+    let make = || {
+        let mut model = trained.clone();
+        model.refresh(&lessons.events.for_purpose(Purpose::Training), &meaning.vectors)?;
         Ok(model)
     };
     let load = |folder: &Path| Ok(Alignment::load(&file(folder))?);

@@ -19,6 +19,9 @@ const LED_TO: usize = 64;
 /// Length of the lists that are the same for everybody.
 const LISTED: usize = 500;
 
+/// For each item what it leads to, with weights, best first.
+pub type LedTo = Vec<Vec<(ItemId, f32)>>;
+
 /// What finds goods.
 pub struct Indexes {
     /// By language: search and similar goods.
@@ -26,7 +29,7 @@ pub struct Indexes {
     /// By language and behaviour together.
     pub alignment: Option<Arc<HnswIndex>>,
     /// By the item model: what each item leads to, best first.
-    pub led_to: Option<Arc<Vec<Vec<(ItemId, f32)>>>>,
+    pub led_to: Option<Arc<LedTo>>,
 }
 
 /// Indexes the vectors there are, or takes the indexes from the shelf.

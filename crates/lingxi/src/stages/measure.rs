@@ -12,18 +12,22 @@ use lingxi_behaviour::blend::Blend;
 use lingxi_data::Purpose;
 use lingxi_data::ingest::Ingested;
 use lingxi_eval::{Case, EvalConfig, Goods, Paired, Report, cases, evaluate, evaluate_sampled, paired_test, slices};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Name of the row that validation chose.
 pub const BLEND: &str = "blend";
+const FILE: &str = "figures.json";
 /// Random sign flips behind a paired test.
 const DRAWS: usize = 10_000;
 /// A group of fewer cases says nothing and is left out.
 const SMALLEST_GROUP: usize = 20;
 
 /// All figures of one run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Measured {
     /// The blend that validation chose, under the main protocol.
     pub result: Report,
@@ -45,6 +49,22 @@ impl Measured {
         self.result.seconds = time.as_secs_f64();
         self
     }
+}
+
+/// Reads figures that [`save`] wrote; the lists behind them are not kept.
+///
+/// # Errors
+/// A file that is not there or of another form.
+pub fn load(folder: &Path) -> Result<Measured> {
+    Ok(serde_json::from_slice(&std::fs::read(folder.join(FILE))?)?)
+}
+
+/// Writes figures into `folder`.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn save(measured: &Measured, folder: &Path) -> Result<()> {
+    Ok(std::fs::write(folder.join(FILE), serde_json::to_vec(measured)?)?)
 }
 
 /// Measures the blend and every model of it on the test part.
