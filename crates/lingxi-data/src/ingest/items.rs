@@ -32,8 +32,8 @@ pub(crate) fn read(file: &ItemFile, run: &mut Run<'_>) -> Result<(Catalog, Ids)>
     let opened = run.open(&file.path, file.format, &file.options)?;
     let mut chooser = Chooser::new(&opened.path, &opened.names);
     let (layout, attributes) = lay_out(file, &mut chooser, opened.format)?;
-    let mut catalog = Catalog::default();
-    catalog.attributes = attributes.into_iter().map(|name| Attribute { name, values: Vec::new() }).collect();
+    let attributes = attributes.into_iter().map(|name| Attribute { name, values: Vec::new() }).collect();
+    let catalog = Catalog { attributes, ..Catalog::default() };
     let mut reader = ItemReader { file, clean: run.clean, layout, ids: Ids::default(), catalog };
     let choice = chooser.done();
     run.scan(Role::Items, opened, choice, &mut |cells, note| reader.take(cells, note))?;

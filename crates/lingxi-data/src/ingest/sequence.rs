@@ -177,6 +177,11 @@ fn pick<T: Copy>(column: &[T], order: &[u32]) -> Vec<T> {
     order.iter().map(|&row| column[row as usize]).collect()
 }
 
+/// Like [`pick`], but frees the column, so that the old and the new one are in memory for one column at a time.
+fn moved<T: Copy>(column: Vec<T>, order: &[u32]) -> Vec<T> {
+    pick(&column, order)
+}
+
 fn gather_copy(raw: &Raw, order: &[u32], offsets: Vec<usize>, n_items: usize) -> Result<Interactions> {
     let (items, at) = (pick(&raw.items, order), pick(&raw.at, order));
     Interactions::from_sorted_columns(items, at, pick(&raw.kinds, order), pick(&raw.values, order), offsets, n_items)
@@ -186,10 +191,7 @@ fn gather_copy(raw: &Raw, order: &[u32], offsets: Vec<usize>, n_items: usize) ->
 fn gather(raw: Raw, order: &[u32], offsets: Vec<usize>, n_items: usize) -> Result<Interactions> {
     let Raw { users, items, at, kinds, values, lines, .. } = raw;
     drop((users, lines));
-    let sorted = |column: Vec<ItemId>| pick(&column, order);
-    let items = sorted(items);
-    let at = (|column: Vec<i64>| pick(&column, order))(at);
-    let kinds = (|column: Vec<EventKind>| pick(&column, order))(kinds);
-    let values = (|column: Vec<f32>| pick(&column, order))(values);
+    let (items, at) = (moved(items, order), moved(at, order));
+    let (kinds, values) = (moved(kinds, order), moved(values, order));
     Interactions::from_sorted_columns(items, at, kinds, values, offsets, n_items)
 }

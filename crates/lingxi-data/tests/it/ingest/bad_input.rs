@@ -1,6 +1,6 @@
 //! A file or description that cannot be used ends in an error that names it, never in a panic.
 
-use super::formats::write_parquet;
+use super::formats::{Row, write_parquet};
 use super::{read, shop};
 use lingxi_data::DataError;
 use proptest::prelude::*;
@@ -111,9 +111,7 @@ fn sound_files() -> Vec<(&'static str, Vec<u8>)> {
         (0..40).map(|i| (i % 7, format!("item-{}", i % 5), 1_500_000_000 + i * 100, (i % 5) as f64)).collect();
     write_parquet(&dir.path().join("p"), &rows);
     let line = |sep: &str| rows.iter().map(|(u, i, t, r)| format!("{u}{sep}{i}{sep}{t}{sep}{r}\n")).collect::<String>();
-    let json = |(u, i, t, r): &(i64, String, i64, f64)| {
-        format!("{{\"user_id\":{u},\"item_id\":\"{i}\",\"time\":{t},\"rating\":{r}}}\n")
-    };
+    let json = |(u, i, t, r): &Row| format!("{{\"user_id\":{u},\"item_id\":\"{i}\",\"time\":{t},\"rating\":{r}}}\n");
     vec![
         ("e.parquet", std::fs::read(dir.path().join("p")).unwrap()),
         ("e.csv", format!("user_id,item_id,time,rating\n{}", line(",")).into_bytes()),

@@ -9,8 +9,11 @@ use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 
-/// User, item, unix seconds and rating of each row, as Parquet with the types that exports have.
-pub fn write_parquet(path: &Path, rows: &[(i64, String, i64, f64)]) {
+/// User, item, unix seconds and rating.
+pub type Row = (i64, String, i64, f64);
+
+/// The rows as Parquet with the types that exports have.
+pub fn write_parquet(path: &Path, rows: &[Row]) {
     let batch = RecordBatch::try_from_iter([
         ("user_id", Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.0))) as ArrayRef),
         ("item_id", Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.1.as_str())))),
@@ -25,10 +28,9 @@ pub fn write_parquet(path: &Path, rows: &[(i64, String, i64, f64)]) {
 }
 
 /// The same rows in every text format: file name and content.
-fn text_files(rows: &[(i64, String, i64, f64)]) -> Vec<(&'static str, String)> {
-    let join = |header: &str, row: &dyn Fn(&(i64, String, i64, f64)) -> String| {
-        header.to_string() + &rows.iter().map(row).collect::<String>()
-    };
+fn text_files(rows: &[Row]) -> Vec<(&'static str, String)> {
+    let join =
+        |header: &str, row: &dyn Fn(&Row) -> String| header.to_string() + &rows.iter().map(row).collect::<String>();
     vec![
         ("a.csv", join("user_id,item_id,time,rating\n", &|(u, i, t, r)| format!("{u},\"{i}\",{t},{r}\n"))),
         ("b.csv", join("user_id;item_id;time;rating\r\n", &|(u, i, t, r)| format!("{u};{i};{};{r}\r\n", t * 1000))),
