@@ -32,7 +32,7 @@ pub struct HistoryWeights {
     pub length: usize,
     /// Factor for each step back from the end, in (0, 1]; default 1. Events at one time are one step.
     pub decay: f32,
-    /// A weight halves in so many days before the time of asking; default none. Only for sources with real time.
+    /// A weight halves in so many days before the shopper's last event; default none. Only for sources with real time.
     pub half_life_days: Option<f32>,
     /// Weight by kind of event, at least 0; a kind that is not named has weight 1.
     pub kinds: BTreeMap<EventKind, f32>,
@@ -91,6 +91,8 @@ impl HistoryWeights {
         let rows = context.history.last(self.length);
         let mut slots: HashMap<ItemId, usize> = HashMap::with_capacity(rows.len());
         let mut past: Vec<Past> = Vec::with_capacity(rows.len());
+        // Shares are relative, so ages may be counted from the last event: a past that is long ago is still the past.
+        let latest = rows.at.last().copied().unwrap_or(context.now);
         let (mut step, mut later) = (1.0f32, None);
         for row in (0..rows.len()).rev() {
             let at = rows.at[row];
@@ -98,7 +100,7 @@ impl HistoryWeights {
                 step *= self.decay;
             }
             later = Some(at);
-            let weight = step * self.age_factor(context.now, at) * self.kind(rows.kinds[row]);
+            let weight = step * self.age_factor(latest, at) * self.kind(rows.kinds[row]);
             let item = rows.items[row];
             // A share below what f32 can add to one is no evidence; leaving it out keeps long histories cheap.
             if item.index() >= n_items || weight < 1e-9 {
@@ -116,9 +118,9 @@ impl HistoryWeights {
         past
     }
 
-    fn age_factor(&self, now: i64, at: i64) -> f32 {
+    fn age_factor(&self, latest: i64, at: i64) -> f32 {
         let Some(days) = self.half_life_days else { return 1.0 };
-        let age = now.saturating_sub(at).max(0) as f32 / SECONDS_A_DAY;
+        let age = latest.saturating_sub(at).max(0) as f32 / SECONDS_A_DAY;
         (-age / days).exp2()
     }
 }
