@@ -29,7 +29,8 @@ from scipy.sparse.linalg import svds
 DIM, KS = 64, [5, 10, 20]
 # RecBole's name of each metric; its MRR, MAP and NDCG are defined as ours.
 METRICS = {"hr": "Hit", "recall": "Recall", "precision": "Precision", "ndcg": "NDCG", "mrr": "MRR", "map": "MAP"}
-# Sums of 64 products in another order differ in the last bits and may swap near ties: about one case in ten thousand.
+# Equal scores (goods bought by the same shoppers) have no set order in PyTorch, and sums of products in another order swap
+# near ties: a few cases in ten thousand.
 TOLERANCE = 1e-4
 SHOPPERS_A_BATCH = [64, 256, 1024]
 

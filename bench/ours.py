@@ -11,12 +11,15 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 THREADS = min(2, os.cpu_count() or 1)
 
 
+# Absolute from the start, since a bench may change its folder.
+DATA = pathlib.Path(os.environ["LINGXI_DATA"]).resolve() if os.environ.get("LINGXI_DATA") else None
+
+
 def data(name: str) -> pathlib.Path:
-    """A folder of LINGXI_DATA; ends the program with a clear word where it is not set."""
-    root = os.environ.get("LINGXI_DATA")
-    if not root or not (pathlib.Path(root) / name).is_dir():
-        sys.exit(f"bench: set LINGXI_DATA to the folder that holds {name}/ (got {root!r})")
-    return pathlib.Path(root) / name
+    """A folder of LINGXI_DATA; ends the program with a clear word where it is not there."""
+    if DATA is None or not (DATA / name).is_dir():
+        sys.exit(f"bench: set LINGXI_DATA to the folder that holds {name}/ (got {DATA})")
+    return DATA / name
 
 
 def build_example(package: str, example: str) -> pathlib.Path:
