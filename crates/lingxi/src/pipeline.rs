@@ -101,7 +101,6 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
         fingerprint: Fingerprint::of_json(&(key, recipe, &evaluated.choice, site.seed)),
         policy: recipe.serve.policy.build()?,
         candidates: recipe.serve.candidates,
-        words: WordIndex::new(&shop.data.catalog.texts),
         shop,
         meaning,
         indexes,

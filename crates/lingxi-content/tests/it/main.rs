@@ -1,4 +1,5 @@
 //! From a model directory to vectors: against PyTorch, against itself, and against broken input.
+#![allow(clippy::unwrap_used)]
 
 mod cache;
 mod folder;

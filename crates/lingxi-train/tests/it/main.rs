@@ -1,1 +1,2 @@
 //! Integration tests, one binary.
+#![allow(clippy::unwrap_used)]
