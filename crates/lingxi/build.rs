@@ -9,6 +9,7 @@ fn main() {
     for name in ["data", "kernels", "train", "content", "behaviour", "decide"] {
         collect(&crates.join(format!("lingxi-{name}")).join("src"), &mut files);
     }
+    collect(Path::new("src/stages"), &mut files);
     for name in ["pipeline.rs", "shelf.rs"] {
         files.push(Path::new("src").join(name));
     }

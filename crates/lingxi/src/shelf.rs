@@ -84,7 +84,8 @@ impl Shelf {
     }
 }
 
-fn remove(folder: &Path) -> Result<()> {
+/// Deletes a folder, if it is there.
+pub(crate) fn remove(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
             Err(e).with_context(|| format!("cannot replace {}", folder.display()))

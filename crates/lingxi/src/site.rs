@@ -22,13 +22,16 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site in the cache directory of this user. With `fresh` no artefact is reused.
+    /// A site in the cache directory of this user. With `fresh` no artefact is reused, and every text is read anew.
     ///
     /// # Errors
     /// If there is no cache directory to be had.
     pub fn new(data: PathBuf, seed: u64, progress: Progress, fresh: bool) -> anyhow::Result<Site> {
         let cache = crate::assets::cache::directory()?;
         let shelf = Shelf::new(cache.join("artefacts"), fresh);
+        if fresh {
+            crate::shelf::remove(&cache.join("texts"))?;
+        }
         Ok(Site { data, shelf, assets: Cache::from_env()?, cache, progress, seed })
     }
 }

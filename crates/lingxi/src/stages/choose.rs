@@ -41,9 +41,20 @@ impl Choice {
 /// # Errors
 /// Whatever the models say, or a division without validation cases.
 pub fn choose(recipe: &Recipe, train: Lessons<'_>, valid: &Holdout, site: &Site) -> Result<(Choice, Fitted)> {
-    let choice = decide(recipe, train, valid, site)?;
-    let fitted = fit(&recipe.models, choice.item.as_ref(), None, train, site)?;
-    Ok((choice, fitted))
+    let asked = cases(valid, &recipe.evaluate.masks[0]);
+    let cases: Vec<ValidationCase<'_>> = asked
+        .iter()
+        .map(|case| ValidationCase { context: case.context, relevant: &case.relevant, hidden: &case.masked })
+        .collect();
+    let item = best_item_model(recipe, train, &cases, site)?;
+    let fitted = fit(&recipe.models, item.as_ref(), None, train, site)?;
+    let rows = fitted.rows();
+    let models: Vec<Arc<dyn Score>> = rows.iter().map(|row| row.model.clone()).collect();
+    let stage = site.progress.stage("choose", Some(cases.len() as u64), Unit::Of("validation cases"));
+    let weights = choose_weights(&models, &cases, &recipe.blend)?;
+    stage.set(cases.len() as u64);
+    stage.finish("");
+    Ok((Choice { item, models: rows.into_iter().map(|row| row.name).collect(), weights }, fitted))
 }
 
 /// Reads a choice that [`save`] wrote.
@@ -60,22 +71,6 @@ pub fn load(folder: &Path) -> Result<Choice> {
 /// Whatever the file system says.
 pub fn save(choice: &Choice, folder: &Path) -> Result<()> {
     Ok(std::fs::write(folder.join(FILE), serde_json::to_vec_pretty(choice)?)?)
-}
-
-fn decide(recipe: &Recipe, train: Lessons<'_>, valid: &Holdout, site: &Site) -> Result<Choice> {
-    let asked = cases(valid, &recipe.evaluate.masks[0]);
-    let cases: Vec<ValidationCase<'_>> = asked
-        .iter()
-        .map(|case| ValidationCase { context: case.context, relevant: &case.relevant, hidden: &case.masked })
-        .collect();
-    let item = best_item_model(recipe, train, &cases, site)?;
-    let rows = fit(&recipe.models, item.as_ref(), None, train, site)?.rows();
-    let models: Vec<Arc<dyn Score>> = rows.iter().map(|row| row.model.clone()).collect();
-    let stage = site.progress.stage("choose", Some(cases.len() as u64), Unit::Of("validation cases"));
-    let weights = choose_weights(&models, &cases, &recipe.blend)?;
-    stage.set(cases.len() as u64);
-    stage.finish("");
-    Ok(Choice { item, models: rows.into_iter().map(|row| row.name).collect(), weights })
 }
 
 /// The alternative whose NDCG on validation is best; the first of equals.
