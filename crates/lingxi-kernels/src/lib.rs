@@ -2,10 +2,10 @@
 //!
 //! Row-major `f32` slices and their sizes come in, numbers go out; this crate knows no tensor, model or item. Everything
 //! else in the workspace is ordinary code that is fast enough, and what is not fast enough comes here: each kernel with
-//! its law in one sentence, a plain reference in [`reference`], and a property test of one against the other.
+//! its law in one sentence, a plain reference in [mod@reference], and a property test of one against the other.
 //!
 //! [`products`] multiply matrices, [`select`] keeps the best `k`, [`retrieve`] does both at once without storing the
-//! scores, [`sparse`] multiplies a graph by vectors, [`rows`] holds what a network does row by row, [`attention`] lets
+//! scores, [`sparse`] multiplies a graph by vectors, [`rows`] holds what a network does row by row, [mod@attention] lets
 //! the tokens of each sequence look at each other without padding, [`cpu`] picks the instructions at run time.
 //!
 //! All `unsafe` of the workspace is here. Shapes are checked on entry: a wrong one is a bug of the caller and panics

@@ -1,7 +1,7 @@
 //! The workshop of every trained model: flat `f32` parameters and gradients come in, better parameters go out.
 //!
 //! Models keep their own short training loops; what they share is here. [`adamw`] takes a step, [`early_stopping`] says
-//! when to stop and which step was best, [`gradient_check`] compares a hand-written backward with finite differences,
+//! when to stop and which step was best, [mod@gradient_check] compares a hand-written backward with finite differences,
 //! [`run_log`] writes what was measured on the way. No clock and no hidden randomness: seeds are arguments.
 
 pub mod adamw;
