@@ -2,9 +2,9 @@
 
 use crate::recipe::Recipe;
 use anyhow::Result;
+use lingxi_data::Interactions;
 use lingxi_data::ingest::{Ingested, Part};
 use lingxi_data::split::{ByRatio, LeaveOneOut, Split, SplitConfig, by_ratio, from_parts};
-use lingxi_data::{Interactions, Purpose};
 
 /// A divided past, and what may be fitted on before the test is read.
 pub struct Division {
@@ -43,9 +43,4 @@ pub fn divide(recipe: &Recipe, shop: &Ingested, seed: u64) -> Result<Division> {
     );
     let split = Split { train: cut.train, valid: cut.valid, ..published };
     Ok(Division { split, refit: Some(published.train), protocol })
-}
-
-/// How many events may be fitted on.
-pub fn training_events(split: &Split) -> usize {
-    split.train.for_purpose(Purpose::Training).len()
 }

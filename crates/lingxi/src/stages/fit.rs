@@ -86,9 +86,8 @@ pub fn fit(
     };
     let habit = models.habit.as_ref().map(|history| own_habit(history, lessons)).transpose()?;
     let item = item.map(|config| fit_item(config, lessons, site)).transpose()?;
-    let alignment = match (&models.alignment, lessons.meaning, trained) {
-        (Some(_), Some(meaning), Some(trained)) => Some(refresh_alignment(trained, meaning, lessons, site)?),
-        (Some(config), Some(meaning), None) => Some(fit_alignment(config, meaning, lessons, site)?),
+    let alignment = match (&models.alignment, lessons.meaning) {
+        (Some(config), Some(meaning)) => Some(fit_alignment(config, trained, meaning, lessons, site)?),
         _ => None,
     };
     Ok(Fitted { popularity, habit, item, alignment })
@@ -136,16 +135,23 @@ pub fn fit_item(config: &ItemModelConfig, lessons: Lessons<'_>, site: &Site) -> 
     Ok(Arc::new(model))
 }
 
+/// The alignment, from the shelf, placed anew if it is `trained` already, or trained.
 fn fit_alignment(
     config: &AlignmentConfig,
+    trained: Option<&Alignment>,
     meaning: &Meaning,
     lessons: Lessons<'_>,
     site: &Site,
 ) -> Result<Arc<Alignment>> {
     let key = Shelf::key(&[lessons.key, meaning.key], &(config, site.seed));
     let make = || {
-        let stage = site.progress.stage("alignment", None, Unit::Of("steps"));
         let events = lessons.events.for_purpose(Purpose::Training);
+        if let Some(trained) = trained {
+            let mut model = trained.clone();
+            model.refresh(&events, &meaning.vectors)?;
+            return Ok(model);
+        }
+        let stage = site.progress.stage("alignment", None, Unit::Of("steps"));
         let mut loss = f64::NAN;
         let model = alignment::fit(config, &events, &meaning.vectors, site.seed, &mut |at| {
             stage.set_total(at.steps as u64);
@@ -153,23 +159,6 @@ fn fit_alignment(
             loss = at.held_out_loss.unwrap_or(loss);
         })?;
         stage.finish(&format!("held-out loss {loss:.3}"));
-        Ok(model)
-    };
-    let load = |folder: &Path| Ok(Alignment::load(&file(folder))?);
-    let (model, _) = site.shelf.get("alignment", key, load, make, |m, folder| Ok(m.save(&file(folder))?))?;
-    Ok(Arc::new(model))
-}
-
-fn refresh_alignment(
-    trained: &Alignment,
-    meaning: &Meaning,
-    lessons: Lessons<'_>,
-    site: &Site,
-) -> Result<Arc<Alignment>> {
-    let key = Shelf::key(&[lessons.key, meaning.key], &(trained.config(), site.seed));
-    let make = || {
-        let mut model = trained.clone();
-        model.refresh(&lessons.events.for_purpose(Purpose::Training), &meaning.vectors)?;
         Ok(model)
     };
     let load = |folder: &Path| Ok(Alignment::load(&file(folder))?);
