@@ -3,9 +3,10 @@
 //! Events and item vectors come in; fitted models that implement [`lingxi_data::Score`] go out. Each model is one honest
 //! answer that can say exactly what each of its scores is made of, so a blend of them can too.
 //!
-//! In reading order: [`history`] weighs what a shopper did, [`popularity`] knows what many take, [`habit`] what one takes again, [`item_model`] what is
-//! taken together, [`alignment`] what language says about behaviour (and so places shoppers and goods never seen),
-//! [`blend`] adds them with weights chosen on validation.
+//! In reading order: [`history`] weighs what a shopper did, [`popularity`] knows what many take, [`habit`] what one takes
+//! again, [`item_model`] what is taken together, [`alignment`] what language says about behaviour (and so places shoppers
+//! and goods never seen), [`blend`] adds them with weights chosen on validation. [`rating`] stands aside: it predicts the
+//! stars that a shopper would give and ranks nothing.
 //!
 //! Every score is of a magnitude around one by the model's own constant, never by the candidates of one request, so that
 //! constants can weigh models against each other.
@@ -18,5 +19,6 @@ pub mod history;
 pub mod item_model;
 pub mod pairs;
 pub mod popularity;
+pub mod rating;
 
 pub use error::{BehaviourError, Result};

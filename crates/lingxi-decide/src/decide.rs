@@ -35,9 +35,10 @@ pub struct Slate {
 /// Recalls candidates, ranks them, and lets the policy fill `n` places within the rules. The same context, stages and
 /// seed give the same slate.
 pub fn decide(stages: &Stages<'_>, context: &Context<'_>, n: usize, seed: u64) -> Slate {
-    let allowed = stages.rules.for_shopper(context);
+    let mut allowed = stages.rules.for_shopper(context);
     let candidates = stages.recall.recall(context, stages.candidates + allowed.already_bought());
     let scored = rank(stages.score, context, candidates);
+    allowed.keep_places_for_new(context, &scored.items, n);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let slots = stages.policy.choose(&scored, n, &|slots, item| allowed.eligible(slots, item), &mut rng);
     let kept_away = allowed.kept_away(&scored, &slots);

@@ -20,5 +20,5 @@ pub use decide::{Slate, Stages, decide, rank};
 pub use error::{DecideError, Result};
 pub use hnsw::{HnswConfig, HnswIndex};
 pub use policy::PolicyConfig;
-pub use recall::{ExactRecall, HistoryRecall, HnswRecall, Listed, Union, recall_at};
+pub use recall::{ExactRecall, HistoryRecall, HnswRecall, Listed, Union, mean_recall_at, recalls_at};
 pub use rules::{Repeats, Rule, Rules, RulesConfig};

@@ -16,6 +16,9 @@ use std::fmt;
 pub struct RulesConfig {
     /// At most this many of one category on a slate; goods without a category are not capped.
     pub per_category: Option<usize>,
+    /// Every this many places, one is for goods that the shopper never took, as far as there are enough of them: 3 keeps the
+    /// third, sixth, ninth ... place free of repeats. Absent: none is.
+    pub new_every: Option<usize>,
     /// Whether goods that the shopper already has may be shown again.
     pub repeats: Repeats,
     /// The events that mean that a shopper has an item.
@@ -34,6 +37,7 @@ impl Default for RulesConfig {
     fn default() -> Self {
         RulesConfig {
             per_category: None,
+            new_every: None,
             repeats: Repeats::Wanted {},
             bought_by: vec![EventKind::Buy, EventKind::Rate],
             show_unavailable: false,
@@ -71,6 +75,8 @@ pub enum Rule {
     Price,
     /// The shopper already has it.
     AlreadyBought,
+    /// The place is for goods that the shopper never took.
+    PlaceForNew,
     /// The slate has enough of its category.
     CategoryCap {
         /// The category.
@@ -87,6 +93,7 @@ impl fmt::Display for Rule {
             Rule::Unavailable => f.write_str("not available"),
             Rule::Price => f.write_str("outside the price range"),
             Rule::AlreadyBought => f.write_str("already bought"),
+            Rule::PlaceForNew => f.write_str("place kept for something new"),
             Rule::CategoryCap { most, .. } => write!(f, "at most {most} per category"),
         }
     }
@@ -124,10 +131,12 @@ impl Rules {
     /// Resolves the configuration against a catalogue.
     ///
     /// # Errors
-    /// [`DecideError::Config`] if a cap is 0 or a price range is empty.
+    /// [`DecideError::Config`] if a cap or `new_every` is 0 or a price range is empty.
     pub fn new(config: RulesConfig, catalog: &Catalog) -> Result<Rules> {
-        if config.per_category == Some(0) {
-            return Err(DecideError::Config { what: "per_category", expected: "at least 1", got: "0".into() });
+        for (what, number) in [("per_category", config.per_category), ("new_every", config.new_every)] {
+            if number == Some(0) {
+                return Err(DecideError::Config { what, expected: "at least 1", got: "0".into() });
+            }
         }
         let range = config.min_price.unwrap_or(f32::NEG_INFINITY)..=config.max_price.unwrap_or(f32::INFINITY);
         if range.is_empty() {
@@ -179,7 +188,7 @@ impl Rules {
             let had = |i: &usize| history.at[*i] > since && self.config.bought_by.contains(&history.kinds[*i]);
             (0..history.len()).filter(had).map(|i| history.items[i]).collect()
         });
-        Allowed { rules: self, bought }
+        Allowed { rules: self, bought, taken: HashSet::new() }
     }
 }
 
@@ -188,14 +197,42 @@ impl Rules {
 pub struct Allowed<'a> {
     rules: &'a Rules,
     bought: HashSet<ItemId>,
+    /// What the shopper took, where places are kept for other goods.
+    taken: HashSet<ItemId>,
 }
 
 impl Allowed<'_> {
+    /// Keeps places for goods that the shopper never took, if the rules say so and enough of `candidates` are such: as many
+    /// as the slate has places within the category cap, so that no place stays empty whatever takes the others.
+    pub fn keep_places_for_new(&mut self, context: &Context<'_>, candidates: &[ItemId], places: usize) {
+        if self.rules.config.new_every.is_none() {
+            return;
+        }
+        let taken: HashSet<ItemId> = context.history.items.iter().copied().collect();
+        let mut of_category: HashMap<CategoryId, usize> = HashMap::new();
+        let counts = |item: &&ItemId| {
+            let (most, category) = (self.rules.config.per_category, self.rules.category.get(item.index()).copied());
+            let (Some(most), Some(category)) = (most, category.flatten()) else { return true };
+            let so_far = of_category.entry(category).or_default();
+            *so_far += 1;
+            *so_far <= most
+        };
+        let new = candidates.iter().filter(|item| !taken.contains(item) && self.refusal_anywhere(**item).is_none());
+        if new.filter(counts).count() >= places {
+            self.taken = taken;
+        }
+    }
+
     /// The rule that keeps `item` from the next place after `slots`; `None` if it may be shown. An item outside the
     /// catalogue cannot be sold.
     pub fn refusal(&self, slots: &[Slot], item: ItemId) -> Option<Rule> {
         if let Some(rule) = self.refusal_anywhere(item) {
             return Some(rule);
+        }
+        if self.rules.config.new_every.is_some_and(|every| (slots.len() + 1).is_multiple_of(every))
+            && self.taken.contains(&item)
+        {
+            return Some(Rule::PlaceForNew);
         }
         let (most, category) = (self.rules.config.per_category?, self.rules.category[item.index()]?);
         let same = slots.iter().filter(|s| self.rules.category.get(s.item.index()) == Some(&Some(category))).count();
@@ -227,6 +264,7 @@ impl Allowed<'_> {
         let last = slots.iter().filter(|s| !s.explored).filter_map(|s| places.get(&s.item)).max().copied().unwrap_or(0);
         let shown: HashSet<ItemId> = slots.iter().map(|s| s.item).collect();
         let missing = scored.items[..last].iter().filter(|item| !shown.contains(item));
-        missing.filter_map(|&item| Some((item, self.refusal(slots, item)?))).collect()
+        let repeat = |item| self.taken.contains(&item).then_some(Rule::PlaceForNew);
+        missing.filter_map(|&item| Some((item, self.refusal(slots, item).or_else(|| repeat(item))?))).collect()
     }
 }

@@ -7,6 +7,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// The mean of each column of row-major `values[n, width]`.
 pub fn means(values: &[f64], width: usize) -> Vec<f64> {
@@ -16,6 +17,17 @@ pub fn means(values: &[f64], width: usize) -> Vec<f64> {
         sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
     }
     sums.iter().map(|sum| sum / n.max(1) as f64).collect()
+}
+
+/// The mean of a few repeated measurements (folds, seeds) and its interval of `confidence` by Student's t; of one or none
+/// the value twice.
+pub fn of_mean(values: &[f64], confidence: f64) -> (f64, [f64; 2]) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n.max(1.0);
+    let Ok(t) = StudentsT::new(0.0, 1.0, n - 1.0) else { return (mean, [mean, mean]) };
+    let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let half = t.inverse_cdf(0.5 + confidence / 2.0) * (variance / n).sqrt();
+    (mean, [mean - half, mean + half])
 }
 
 /// The central interval of `confidence` (0.95: from the 2.5th to the 97.5th percentile) of each column's bootstrap mean.
@@ -70,6 +82,15 @@ mod tests {
         let [low, high] = bootstrap(&values, 1, 4000, 0.95, 7)[0];
         assert!((low - (0.5 - 1.96 * 0.025)).abs() < 0.005, "{low}");
         assert!((high - (0.5 + 1.96 * 0.025)).abs() < 0.005, "{high}");
+    }
+
+    #[test]
+    fn the_interval_of_five_folds_is_that_of_the_tables() {
+        // Student's t with 4 degrees of freedom at 97.5%: 2.776; standard error of 1..5: sqrt(2.5 / 5).
+        let (mean, [low, high]) = of_mean(&[1.0, 2.0, 3.0, 4.0, 5.0], 0.95);
+        assert_eq!(mean, 3.0);
+        assert!((high - 3.0 - 2.776_445 * 0.5f64.sqrt()).abs() < 1e-5 && (high + low - 6.0).abs() < 1e-12, "{high}");
+        assert_eq!(of_mean(&[0.5], 0.95), (0.5, [0.5, 0.5]));
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! In reading order: [`case`] is one question with its answer, [`rank`] turns scores into lists, [`accuracy`] asks what of
 //! the lists was taken, [`beyond_accuracy`] what the lists are like whoever took what, [`interval`] how far chance moves
 //! a figure, [`report`] puts it together, [`slices`] looks at some of the cases, [`significance`] asks whether one model
-//! is better than another, [`negatives`] ranks against sampled items, [`ratings`] measures predicted ratings.
+//! is better than another, [`negatives`] ranks against sampled items, [`ratings`] measures predicted ratings, [`repeated`]
+//! joins the figures of folds.
 //!
 //! Edge rules, everywhere the same: equal scores rank by lower item id; a masked item and one scored negative infinity
 //! are never listed; a `NaN` score ranks below all numbers and is counted; a case without relevant items is skipped and
@@ -21,6 +22,7 @@ pub mod interval;
 pub mod negatives;
 pub mod rank;
 pub mod ratings;
+pub mod repeated;
 pub mod report;
 pub mod significance;
 pub mod slices;

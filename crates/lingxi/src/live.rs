@@ -14,6 +14,10 @@ use std::sync::{PoisonError, RwLock};
 /// Shoppers are spread over this many locks.
 const SHARDS: usize = 64;
 
+/// Most events that are held, of all shoppers together (about 300 MB). Past it those not heard of for longest are let go
+/// until the next build: their events stay in the store.
+const MOST: usize = 8_000_000;
+
 /// What the snapshot knows: names, and events that its models may be asked with.
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
@@ -30,8 +34,23 @@ pub struct Live {
     limit: usize,
     seen: AtomicI64,
     unknown: AtomicU64,
+    most_per_shard: usize,
     hash: RandomState,
-    shards: Vec<RwLock<HashMap<Box<str>, Vec<Past>>>>,
+    shards: Vec<RwLock<Shard>>,
+}
+
+/// Some of the shoppers.
+#[derive(Default)]
+struct Shard {
+    events: usize,
+    shoppers: HashMap<Box<str>, Recent>,
+}
+
+/// One shopper's events since the snapshot, by time, and the number of the last that came.
+#[derive(Default)]
+struct Recent {
+    heard: i64,
+    events: Vec<Past>,
 }
 
 #[derive(Clone, Copy)]
@@ -59,7 +78,7 @@ impl Live {
     pub fn new(limit: usize, built_with: i64) -> Live {
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
         let (seen, unknown) = (AtomicI64::new(built_with), AtomicU64::new(0));
-        Live { limit: limit.max(1), seen, unknown, hash: RandomState::new(), shards }
+        Live { limit: limit.max(1), seen, unknown, most_per_shard: MOST / SHARDS, hash: RandomState::new(), shards }
     }
 
     /// The number of the last event taken in.
@@ -84,19 +103,25 @@ impl Live {
                 continue;
             };
             let past = Past { item: ItemId(item), at: event.at, kind: event.kind, value: event.value };
-            self.insert(&event.user, past);
+            self.insert(&event.user, *seq, past);
         }
     }
 
-    fn insert(&self, user: &str, past: Past) {
+    fn insert(&self, user: &str, seq: i64, past: Past) {
         let mut shard = self.shard(user).write().unwrap_or_else(PoisonError::into_inner);
-        if !shard.contains_key(user) {
-            shard.insert(user.into(), Vec::new());
+        if !shard.shoppers.contains_key(user) {
+            shard.shoppers.insert(user.into(), Recent::default());
         }
-        let events = shard.get_mut(user).expect("inserted above");
-        events.insert(events.partition_point(|e| e.at <= past.at), past);
-        if events.len() > self.limit {
-            events.remove(0);
+        let recent = shard.shoppers.get_mut(user).expect("inserted above");
+        recent.heard = seq;
+        recent.events.insert(recent.events.partition_point(|e| e.at <= past.at), past);
+        if recent.events.len() > self.limit {
+            recent.events.remove(0);
+        } else {
+            shard.events += 1;
+        }
+        if shard.events > self.most_per_shard {
+            shard.let_go();
         }
     }
 
@@ -105,7 +130,7 @@ impl Live {
         let id = known.users.get(user).map(UserId);
         let old = id.map_or_else(Rows::default, |id| known.log.of(id).last(self.limit));
         let shard = self.shard(user).read().unwrap_or_else(PoisonError::into_inner);
-        let new = shard.get(user).map_or(&[][..], Vec::as_slice);
+        let new = shard.shoppers.get(user).map_or(&[][..], |recent| &recent.events);
         let mut history = History { user: id, ..History::default() };
         // The latest `limit` of both, taken from the front after skipping what is too old.
         let mut skip = (old.len() + new.len()).saturating_sub(self.limit);
@@ -128,8 +153,19 @@ impl Live {
         history
     }
 
-    fn shard(&self, user: &str) -> &RwLock<HashMap<Box<str>, Vec<Past>>> {
+    fn shard(&self, user: &str) -> &RwLock<Shard> {
         &self.shards[self.hash.hash_one(user) as usize % SHARDS]
+    }
+}
+
+impl Shard {
+    /// Lets go of the eighth of the shoppers that was not heard of for longest; an eighth, so that it is seldom done.
+    fn let_go(&mut self) {
+        let mut heard: Vec<i64> = self.shoppers.values().map(|recent| recent.heard).collect();
+        let gone = heard.len() / 8;
+        let (_, &mut last, _) = heard.select_nth_unstable(gone);
+        self.shoppers.retain(|_, recent| recent.heard > last);
+        self.events = self.shoppers.values().map(|recent| recent.events.len()).sum();
     }
 }
 
@@ -183,6 +219,19 @@ mod tests {
             let history = live.history(known, "ann");
             assert_eq!(history.rows().items, [1, 4, 2, 5].map(ItemId));
             assert_eq!(history.user, Some(UserId(0)));
+        });
+    }
+
+    #[test]
+    fn past_the_limit_those_not_heard_of_for_longest_are_let_go() {
+        with_known(vec![], |known| {
+            let live = Live { most_per_shard: 8, ..Live::new(9, 0) };
+            let events: Vec<_> = (0..2000).map(|i| arrived(i + 1, &format!("u{i}"), "i3", i)).collect();
+            live.absorb(known.items, &events);
+            let held: usize = live.shards.iter().map(|shard| shard.read().unwrap().shoppers.len()).sum();
+            assert!((SHARDS..=8 * SHARDS).contains(&held), "{held}");
+            assert_eq!(live.history(known, "u1999").rows().len(), 1);
+            assert_eq!(live.history(known, "u0").rows().len(), 0);
         });
     }
 

@@ -10,6 +10,7 @@ use lingxi_behaviour::blend::WeightSearch;
 use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::ItemModelConfig;
 use lingxi_behaviour::popularity::PopularityConfig;
+use lingxi_behaviour::rating::RatingConfig;
 use lingxi_data::ingest::Source;
 use lingxi_data::split::SplitConfig;
 use lingxi_decide::{PolicyConfig, RulesConfig};
@@ -82,6 +83,8 @@ pub struct Models {
     pub item: Vec<ItemModelConfig>,
     /// What means alike and is taken by the same people.
     pub alignment: Option<AlignmentConfig>,
+    /// How many stars a shopper would give; measured beside the ranking, never part of it.
+    pub rating: Option<RatingConfig>,
 }
 
 impl Default for Models {
@@ -91,6 +94,7 @@ impl Default for Models {
             habit: None,
             item: vec![ItemModelConfig::default()],
             alignment: Some(AlignmentConfig::default()),
+            rating: None,
         }
     }
 }
@@ -198,6 +202,15 @@ impl Recipe {
             return Err(UserError::new(message, "give the TOML recipe, not the data").into());
         }
         Recipe::parse(&std::fs::read_to_string(path).map_err(failed)?, path)
+    }
+
+    /// The recipes that are measured for this one: one per fold where the past is divided into folds, otherwise itself.
+    pub fn turns(&self) -> Vec<Recipe> {
+        let turns = self.split.map_or_else(Vec::new, |split| split.turns());
+        if turns.len() < 2 {
+            return vec![self.clone()];
+        }
+        turns.into_iter().map(|turn| Recipe { split: Some(turn), ..self.clone() }).collect()
     }
 
     fn parse(text: &str, path: &Path) -> anyhow::Result<Recipe> {

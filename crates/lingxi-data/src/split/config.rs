@@ -1,6 +1,7 @@
 //! Which division does a recipe ask for?
 
-use super::{ByRatio, ByTime, ColdItems, LeaveOneOut, NextPurchase, Sessions, Split};
+use super::random::one_fold;
+use super::{ByRatio, ByTime, ColdItems, FoldOf, KFold, LeaveOneOut, NextPurchase, Sessions, Split};
 use super::{by_ratio, by_time, cold_items, leave_one_out, next_purchase, sessions};
 use crate::{Interactions, Result};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,8 @@ pub enum SplitConfig {
     Time(ByTime),
     /// See [`by_ratio`].
     Ratio(ByRatio),
+    /// See [`k_fold`](super::k_fold). A split is one turn; whoever wants all asks for [`SplitConfig::turns`].
+    KFold(KFold),
     /// See [`cold_items`]; the warm cases are left aside.
     ColdItems(ColdItems),
     /// See [`sessions`].
@@ -33,9 +36,20 @@ impl SplitConfig {
             SplitConfig::LeaveOneOut(options) => leave_one_out(all, options),
             SplitConfig::Time(options) => by_time(all, options),
             SplitConfig::Ratio(options) => by_ratio(all, options),
+            SplitConfig::KFold(options) => one_fold(all, options, options.turns().start),
             SplitConfig::ColdItems(options) => cold_items(all, options).map(|cold| cold.split),
             SplitConfig::Sessions(options) => sessions(all, options),
             SplitConfig::NextPurchase(options) => next_purchase(all, options),
+        }
+    }
+
+    /// The divisions that together are this one: each fold in its turn, or just itself.
+    pub fn turns(&self) -> Vec<SplitConfig> {
+        match *self {
+            SplitConfig::KFold(o) => {
+                o.turns().map(|turn| SplitConfig::KFold(KFold { turn: Some(turn), ..o })).collect()
+            }
+            other => vec![other],
         }
     }
 
@@ -50,11 +64,20 @@ impl SplitConfig {
             SplitConfig::Ratio(o) => {
                 format!("by ratio per shopper (validation {}, test {}, seed {})", o.valid, o.test, o.seed)
             }
+            SplitConfig::KFold(o) => {
+                let of = if o.of == FoldOf::Event { "events" } else { "shoppers" };
+                let turn = o.turn.map_or_else(String::new, |turn| format!(", fold {turn}"));
+                format!("{}-fold over {of} (seed {}){turn}", o.k, o.seed)
+            }
             SplitConfig::ColdItems(o) => format!(
                 "cold items ({} of the items with at least {} events, seed {})",
                 o.fraction, o.min_events, o.seed
             ),
-            SplitConfig::Sessions(_) => "every prefix of a test session predicts its next item".into(),
+            SplitConfig::Sessions(o) => {
+                let cut =
+                    o.gap_minutes.map_or_else(String::new, |gap| format!("sessions end after {gap} quiet minutes, "));
+                format!("{cut}every prefix of a test session predicts its next item")
+            }
             SplitConfig::NextPurchase(o) => format!("next {}: the last one of each shopper", o.target.name()),
         }
     }

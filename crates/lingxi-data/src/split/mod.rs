@@ -19,7 +19,7 @@ pub use cold::{ColdItems, ColdSplit, cold_items};
 pub use config::SplitConfig;
 pub use last::{LeaveOneOut, NextPurchase, leave_one_out, next_purchase};
 pub use parts::from_parts;
-pub use random::{ByRatio, FoldBy, KFold, by_ratio, k_fold};
+pub use random::{ByRatio, FoldOf, KFold, by_ratio, k_fold};
 pub use session::{Sessions, cut_sessions, sessions, sessions_from_parts};
 pub use time::{ByTime, by_time};
 

@@ -63,10 +63,11 @@ pub fn by_ratio(all: &Interactions, options: ByRatio) -> Result<Split> {
 }
 
 /// What [`k_fold`] deals out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum FoldBy {
+pub enum FoldOf {
     /// Each shopper's events: every fold tests some of every shopper's past.
+    #[default]
     Event,
     /// Whole shoppers: a fold's shoppers are strangers to training, and their last event is asked with those before it.
     User,
@@ -74,30 +75,49 @@ pub enum FoldBy {
 
 /// Options of [`k_fold`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct KFold {
     /// Number of folds, at least 3: one tests, the next validates, the others train.
     pub k: usize,
     /// What is dealt out.
-    pub by: FoldBy,
+    pub of: FoldOf,
     /// Seed of the draw.
     pub seed: u64,
+    /// The one fold to test, from 0; absent: all take turns.
+    pub turn: Option<usize>,
 }
 
-/// `k` splits that take turns: split `f` tests on fold `f` and validates on fold `f + 1` (modulo `k`).
+impl Default for KFold {
+    fn default() -> Self {
+        KFold { k: 5, of: FoldOf::Event, seed: 1, turn: None }
+    }
+}
+
+/// `k` splits that take turns: split `f` tests on fold `f` and validates on fold `f + 1` (modulo `k`). Only one of them if
+/// the options name a turn.
 ///
 /// # Errors
-/// [`crate::DataError::Shape`] if `k` is below 3.
+/// [`crate::DataError::Shape`] if `k` is below 3 or the turn is not below `k`.
 pub fn k_fold(all: &Interactions, options: KFold) -> Result<Vec<Split>> {
+    options.turns().map(|turn| one_fold(all, options, turn)).collect()
+}
+
+impl KFold {
+    /// The folds that test, in their order.
+    pub fn turns(&self) -> std::ops::Range<usize> {
+        self.turn.map_or(0..self.k, |turn| turn..turn + 1)
+    }
+}
+
+/// The split that tests on fold `turn`.
+pub(super) fn one_fold(all: &Interactions, options: KFold, turn: usize) -> Result<Split> {
     let k = options.k;
     if k < 3 {
         return Err(refuse("k-fold: k", "at least 3", k));
     }
-    (0..k).map(|turn| one_fold(all, options, turn)).collect()
-}
-
-fn one_fold(all: &Interactions, options: KFold, turn: usize) -> Result<Split> {
-    let k = options.k;
+    if turn >= k {
+        return Err(refuse("k-fold: turn", format!("below k = {k}"), turn));
+    }
     let part = |fold: usize| match (fold + k - turn) % k {
         0 => Part::Test,
         1 => Part::Valid,
@@ -109,9 +129,9 @@ fn one_fold(all: &Interactions, options: KFold, turn: usize) -> Result<Split> {
     for (user, rows, agreed) in draft.shoppers() {
         // A random first fold, so that shoppers with few events do not all fill the same one.
         let first = rng.random_range(0..k);
-        match options.by {
+        match options.of {
             _ if !agreed => draft.train.extend(rows.iter(user)),
-            FoldBy::User => {
+            FoldOf::User => {
                 let pile = match part(first) {
                     Part::Test => &mut draft.test,
                     Part::Valid => &mut draft.valid,
@@ -124,7 +144,7 @@ fn one_fold(all: &Interactions, options: KFold, turn: usize) -> Result<Split> {
                 let held = rows.range(last, last + 1);
                 pile.ask(user, rows.at[last], rows.first(last).iter(user), held.iter(user), false);
             }
-            FoldBy::Event => {
+            FoldOf::Event => {
                 let mut folds: Vec<usize> = (0..rows.len()).map(|i| (first + i) % k).collect();
                 folds.shuffle(&mut rng);
                 let parts: Vec<Part> = folds.into_iter().map(part).collect();

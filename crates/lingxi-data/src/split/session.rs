@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sessions {
+    /// Where the log names shoppers and not sessions: a shopper's session ends when nothing happens for this long.
+    pub gap_minutes: Option<u32>,
     /// Sessions that end here or later (unix seconds) no longer train; absent: the last fifth of all sessions.
     pub valid_from: Option<i64>,
     /// Sessions that end here or later test; absent: the last tenth of all sessions.
@@ -33,6 +35,10 @@ impl Sessions {
 /// # Errors
 /// [`crate::DataError::Shape`] if the windows are out of order.
 pub fn sessions(all: &Interactions, options: Sessions) -> Result<Split> {
+    if let Some(gap) = options.gap_minutes {
+        let (cut, _) = cut_sessions(all, 60 * i64::from(gap))?;
+        return sessions(&cut, Sessions { gap_minutes: None, ..options });
+    }
     let (valid_from, test_from) = options.times(all);
     if valid_from > test_from {
         return Err(refuse("split of sessions", format!("test_from at or after valid_from {valid_from}"), test_from));

@@ -119,7 +119,7 @@ proptest! {
 
     #[test]
     fn folds_by_event_test_each_event_once(all in log(), seed: u64, k in 3usize..6) {
-        let options = KFold { k, by: FoldBy::Event, seed };
+        let options = KFold { k, seed, ..KFold::default() };
         let splits = k_fold(&all, options).unwrap();
         let mut tested = Vec::new();
         for split in &splits {
@@ -135,7 +135,7 @@ proptest! {
 
     #[test]
     fn folds_by_shopper_test_strangers(all in log(), seed: u64) {
-        let splits = k_fold(&all, KFold { k: 3, by: FoldBy::User, seed }).unwrap();
+        let splits = k_fold(&all, KFold { k: 3, of: FoldOf::User, seed, turn: None }).unwrap();
         let mut cases = 0;
         for split in &splits {
             check_no_leak(&all, split);
@@ -173,7 +173,7 @@ proptest! {
 
     #[test]
     fn each_prefix_of_a_test_session_is_asked(all in log(), a in 0i64..40, b in 0i64..40) {
-        let split = sessions(&all, Sessions { valid_from: Some(a.min(b)), test_from: Some(a.max(b)) }).unwrap();
+        let split = sessions(&all, Sessions { valid_from: Some(a.min(b)), test_from: Some(a.max(b)), gap_minutes: None }).unwrap();
         check_no_leak(&all, &split);
         check_nothing_lost(&all, &split);
         for case in &split.test.cases {
@@ -232,7 +232,7 @@ fn options_that_make_no_sense_are_refused_with_what_was_expected() {
     check(leave_one_out(&all, LeaveOneOut { min_events: 2 }).unwrap_err(), "at least 3, got 2");
     check(by_ratio(&all, ByRatio { valid: 0.5, test: 0.5, seed: 1 }).unwrap_err(), "less than 1");
     check(by_ratio(&all, ByRatio { valid: f64::NAN, test: 0.5, seed: 1 }).unwrap_err(), "less than 1");
-    check(k_fold(&all, KFold { k: 2, by: FoldBy::User, seed: 1 }).unwrap_err(), "at least 3");
+    check(k_fold(&all, KFold { k: 2, ..KFold::default() }).unwrap_err(), "at least 3");
     check(from_parts(&all, None, &other).unwrap_err(), "1 shoppers and 2 items");
     check(cold_items(&all, ColdItems { fraction: 1.0, ..ColdItems::default() }).unwrap_err(), "between 0 and 1");
     let windows = ByTime { valid_from: 5, test_from: 4, new_only: false, min_history: 0 };

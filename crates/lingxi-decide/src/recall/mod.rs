@@ -2,7 +2,7 @@
 //!
 //! A shopper's context comes in; candidates go out, no item twice, best first by the source's own measure. One source a
 //! file: [`ExactRecall`] looks at everything and is the reference, [`HnswRecall`] looks near a vector, [`HistoryRecall`]
-//! looks back, [`Listed`] is for everyone, and [`Union`] takes from several in turn. [`recall_at`] measures what an index
+//! looks back, [`Listed`] is for everyone, and [`Union`] takes from several in turn. [`recalls_at`] measures what an index
 //! misses.
 
 mod exact;
@@ -15,6 +15,6 @@ mod union;
 pub use exact::ExactRecall;
 pub use history::{HistoryRecall, Neighbours};
 pub use listed::Listed;
-pub use measure::recall_at;
+pub use measure::{mean_recall_at, recalls_at};
 pub use near::{HnswRecall, Query};
 pub use union::Union;

@@ -2,7 +2,7 @@
 
 use crate::shop::{clustered, source};
 use lingxi_data::{Fingerprint, ItemId};
-use lingxi_decide::{DecideError, HnswConfig, HnswIndex, recall_at};
+use lingxi_decide::{DecideError, HnswConfig, HnswIndex, mean_recall_at};
 
 fn build(rows: &[f32], dim: usize) -> HnswIndex {
     HnswIndex::build(rows, dim, &HnswConfig::default(), source()).unwrap()
@@ -13,9 +13,9 @@ fn nearly_all_of_the_true_neighbours_are_found() {
     let rows = clustered(6000, 24, 3);
     let index = build(&rows, 24);
     let queries = clustered(200, 24, 4);
-    let recall = recall_at(&index, &queries, 50);
+    let recall = mean_recall_at(&index, &queries, 50);
     assert!(recall > 0.97, "recall@50 {recall}");
-    let own = recall_at(&index, &rows[..24 * 200], 10);
+    let own = mean_recall_at(&index, &rows[..24 * 200], 10);
     assert!(own > 0.99, "recall@10 of the goods themselves {own}");
 }
 
@@ -28,7 +28,7 @@ fn goods_with_one_text_are_found_together_however_many_they_are() {
     let found = index.search(&row, 501);
     assert!(found.iter().all(|(item, s)| (item.0 == 0 || item.0 >= 300) && *s > 0.9999), "{found:?}");
     assert_eq!(index.neighbours(ItemId(0), 3).iter().map(|n| n.0.0).collect::<Vec<_>>(), [300, 301, 302]);
-    assert!(recall_at(&index, &rows[8..80], 20) > 0.99);
+    assert!(mean_recall_at(&index, &rows[8..80], 20) > 0.99);
 }
 
 #[test]

@@ -86,3 +86,25 @@ fn rules_that_cannot_hold_are_named() {
         serde_json::from_str(r#"{"repeats":{"kind":"after","days":30},"bought_by":["buy"]}"#).unwrap();
     assert_eq!(read.repeats, Repeats::After { days: 30 });
 }
+
+#[test]
+fn every_third_place_is_for_something_new_as_far_as_there_is_enough_of_it() {
+    let config = RulesConfig { new_every: Some(3), ..RulesConfig::default() };
+    let rules = Rules::new(config, &catalog(12)).unwrap();
+    let log = bought(&[0, 1, 2, 3, 4], 12);
+    let context = context(&log, 1);
+    let candidates: Vec<ItemId> = (0..12).map(ItemId).collect();
+    let mut allowed = rules.for_shopper(&context);
+    allowed.keep_places_for_new(&context, &candidates, 7);
+    let refusals = [0, 1, 2].map(|place| allowed.refusal(&[slot(0), slot(1)][..place], ItemId(4)));
+    assert_eq!(refusals, [None, None, Some(Rule::PlaceForNew)]);
+    assert_eq!(allowed.refusal(&[slot(0), slot(1)], ItemId(7)), None);
+    // Item 3 was bumped by the new item 7 and says so.
+    let scored = Scored { items: [0, 1, 2, 3, 7].map(ItemId).to_vec(), scores: vec![5., 4., 3., 2., 1.] };
+    let kept = allowed.kept_away(&scored, &[slot(0), slot(1), slot(7), slot(2)]);
+    assert_eq!(kept, [(ItemId(3), Rule::PlaceForNew)]);
+    // Eight places, seven new goods: one of the places could stay empty, so none is kept.
+    let mut short = rules.for_shopper(&context);
+    short.keep_places_for_new(&context, &candidates, 8);
+    assert_eq!(short.refusal(&[slot(0), slot(1)], ItemId(4)), None);
+}

@@ -32,12 +32,16 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
         say(&recipe.about)?;
     }
     let (snapshot, measured) = build(&recipe, &site)?;
+    let quality = &snapshot.indexes.quality;
     let measured = measured.took(started.elapsed());
     if args.json {
-        figures::line("demo", name, &measured).print()?;
+        let mut line = figures::line("demo", name, &measured);
+        line.others.extend(figures::index_rows(quality));
+        line.print()?;
     } else {
         let report = &snapshot.shop.data.report;
-        say(&format!("\n{report}\n{}", figures::table(&recipe, &measured)))?;
+        let tables = figures::table(&recipe, &measured) + &figures::index_lines(quality);
+        say(&format!("\n{report}\n{tables}"))?;
         say(&format!("ready after {}", crate::report::duration(started.elapsed().as_secs_f64())))?;
     }
     if args.no_serve {

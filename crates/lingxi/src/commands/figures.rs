@@ -11,21 +11,45 @@ const SHOWN_GROUPS: usize = 12;
 
 /// The line for programs: the blend is the result, everything else stands beside it.
 pub fn line(command: &'static str, name: &str, measured: &Measured) -> ResultLine<Value> {
-    let as_row = |kind: &str, report: &Report| {
-        let mut row = json!(report);
-        row["kind"] = kind.into();
-        row
-    };
     let mut line = ResultLine::new(command, Some(name), json!(&measured.result));
     line.result["weights"] = measured.weights.iter().map(|(name, w)| json!({ "model": name, "weight": w })).collect();
     line.others.extend(measured.models.iter().map(|r| as_row("model", r)));
     line.others.extend(measured.protocols.iter().map(|r| as_row("protocol", r)));
+    line.others.extend(measured.ratings.iter().map(|r| as_row("ratings", r)));
     line.others.extend(measured.slices.iter().map(|r| as_row("slice", r)));
     line.others.extend(measured.tests.iter().map(|(name, test)| {
         json!({ "kind": "paired test", "model": "blend", "against": name, "metric": test.metric,
             "difference": test.difference, "interval": test.interval, "p": test.p_randomisation })
     }));
     line
+}
+
+/// A report in `others`, with what it is of.
+fn as_row(kind: &str, report: &Report) -> Value {
+    let mut row = json!(report);
+    row["kind"] = kind.into();
+    row
+}
+
+/// What each index finds, for `others`.
+pub fn index_rows(quality: &[Report]) -> impl Iterator<Item = Value> {
+    quality.iter().map(|report| as_row("index", report))
+}
+
+/// What each index finds, a line each for people.
+pub fn index_lines(quality: &[Report]) -> String {
+    let line = |report: &Report| {
+        let of = |(metric, value): (&String, &f64)| format!("{metric} {}", metric_with(report, metric, *value));
+        let figures: Vec<String> = report.metrics.iter().map(of).collect();
+        format!("{}: {} ({})\n", report.model, figures.join(", "), report.protocol)
+    };
+    quality.iter().map(line).collect()
+}
+
+/// A figure with its interval.
+fn metric_with(report: &Report, key: &str, value: f64) -> String {
+    let bounds = report.interval.get(key).map(|[low, high]| format!(" [{}, {}]", metric(*low), metric(*high)));
+    metric(value) + &bounds.unwrap_or_default()
 }
 
 /// The same line with the published rows of the recipe.
@@ -57,6 +81,9 @@ pub fn table(recipe: &Recipe, measured: &Measured) -> String {
         let row = ours(report, "blend", recipe, &shown);
         out += &format!("\n{}\n{}", report.protocol, rows_as_table(&header, &[row], &numbers));
     }
+    if let Some(first) = measured.ratings.first() {
+        out += &format!("\n{} ({} ratings)\n{}", first.protocol, first.cases, ratings_table(&measured.ratings));
+    }
     let groups: Vec<Vec<String>> =
         measured.slices.iter().take(SHOWN_GROUPS).map(|r| ours(r, &of_group(r), recipe, &shown)).collect();
     if !groups.is_empty() {
@@ -66,8 +93,10 @@ pub fn table(recipe: &Recipe, measured: &Measured) -> String {
             out += &format!("({} more groups with --json)\n", measured.slices.len() - SHOWN_GROUPS);
         }
     }
-    let weights: Vec<String> = measured.weights.iter().map(|(name, w)| format!("{name} {w:.2}")).collect();
-    out += &format!("\nweights, chosen on validation: {}\n", weights.join(", "));
+    if !measured.weights.is_empty() {
+        let weights: Vec<String> = measured.weights.iter().map(|(name, w)| format!("{name} {w:.2}")).collect();
+        out += &format!("\nweights, chosen on validation: {}\n", weights.join(", "));
+    }
     if let Some((against, test)) = measured.tests.iter().min_by(|a, b| a.1.difference.total_cmp(&b.1.difference)) {
         out += &format!(
             "blend against {against}, paired: {} {:+.4} [{:+.4}, {:+.4}], p = {:.4}\n",
@@ -75,6 +104,17 @@ pub fn table(recipe: &Recipe, measured: &Measured) -> String {
         );
     }
     out
+}
+
+/// Predicted ratings against the true ones.
+fn ratings_table(reports: &[Report]) -> String {
+    let keys = ["mae", "rmse"];
+    let row = |report: &Report| {
+        let cell = |key: &str| report.metrics.get(key).map_or_else(|| "-".into(), |x| metric_with(report, key, *x));
+        std::iter::once(report.model.clone()).chain(keys.map(cell)).collect::<Vec<_>>()
+    };
+    let rows: Vec<Vec<String>> = reports.iter().map(row).collect();
+    rows_as_table(&["model", keys[0], keys[1]], &rows, &[1, 2])
 }
 
 /// The figures with a column: those that the published rows have, or the accuracy at the main cut-off.

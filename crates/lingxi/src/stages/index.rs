@@ -8,7 +8,8 @@ use crate::stages::fit::Fitted;
 use anyhow::Result;
 use lingxi_behaviour::alignment::Alignment;
 use lingxi_data::{Context, Fingerprint, ItemId, ItemVectors, Recall, Score};
-use lingxi_decide::{HistoryRecall, HnswConfig, HnswIndex, HnswRecall, Listed, Union, rank};
+use lingxi_decide::{HistoryRecall, HnswConfig, HnswIndex, HnswRecall, Listed, Union, rank, recalls_at};
+use lingxi_eval::{EvalConfig, Report};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +17,11 @@ use std::sync::Arc;
 const HALF_LIFE: f32 = 8.0;
 /// How many items each item leads to.
 const LED_TO: usize = 64;
+/// How many of an index's own vectors it is asked for when its recall is measured, and for how many neighbours.
+const ASKED: usize = 256;
+const NEIGHBOURS: usize = 100;
+/// The file with what was measured, beside the index.
+const QUALITY: &str = "recall.json";
 /// Length of the lists that are the same for everybody.
 const LISTED: usize = 500;
 
@@ -30,6 +36,8 @@ pub struct Indexes {
     pub alignment: Option<Arc<HnswIndex>>,
     /// By the item model: what each item leads to, best first.
     pub led_to: Option<Arc<LedTo>>,
+    /// What each index finds of what an exact search finds.
+    pub quality: Vec<Report>,
 }
 
 /// Indexes the vectors there are, or takes the indexes from the shelf.
@@ -43,22 +51,49 @@ pub fn index(meaning: Option<&Meaning>, fitted: &Fitted, key: Fingerprint, site:
         hnsw("alignment", vectors, dim, key, site)
     });
     let led_to = fitted.item.as_ref().map(|model| Arc::new(model.led_to(LED_TO)));
-    Ok(Indexes { meaning: by_meaning, alignment: by_alignment.transpose()?, led_to })
+    let (meaning, of_meaning) = by_meaning.unzip();
+    let (alignment, of_alignment) = by_alignment.transpose()?.unzip();
+    Ok(Indexes { meaning, alignment, led_to, quality: of_meaning.into_iter().chain(of_alignment).collect() })
 }
 
-fn hnsw(name: &str, vectors: &[f32], dim: usize, source: Fingerprint, site: &Site) -> Result<Arc<HnswIndex>> {
+/// An index with its measured recall.
+type Indexed = (Arc<HnswIndex>, Report);
+
+fn hnsw(name: &str, vectors: &[f32], dim: usize, source: Fingerprint, site: &Site) -> Result<Indexed> {
     let config = HnswConfig { seed: site.seed, ..HnswConfig::default() };
     let key = Shelf::key(&[source], &(name, config));
-    let load = |folder: &Path| Ok(HnswIndex::load(folder, source, &config)?);
+    let load = |folder: &Path| {
+        let quality = serde_json::from_slice(&std::fs::read(folder.join(QUALITY))?)?;
+        Ok((Arc::new(HnswIndex::load(folder, source, &config)?), quality))
+    };
     let make = || {
         let stage = site.progress.stage(&format!("index {name}"), None, Unit::Of("items"));
         let index = HnswIndex::build(vectors, dim, &config, source)?;
         stage.set(index.len() as u64);
         stage.finish("");
-        Ok(index)
+        let quality = measured(name, &index, vectors, dim, site.seed);
+        Ok((Arc::new(index), quality))
     };
-    let (index, _) = site.shelf.get("index", key, load, make, |index, folder| Ok(index.save(folder)?))?;
-    Ok(Arc::new(index))
+    let save = |(index, quality): &Indexed, folder: &Path| {
+        index.save(folder)?;
+        Ok(std::fs::write(folder.join(QUALITY), serde_json::to_vec(quality)?)?)
+    };
+    Ok(site.shelf.get("index", key, load, make, save)?.0)
+}
+
+/// The recall of an index, asked with vectors spread evenly over its own.
+fn measured(name: &str, index: &HnswIndex, vectors: &[f32], dim: usize, seed: u64) -> Report {
+    let rows: Vec<&[f32]> = vectors.chunks_exact(dim).filter(|row| row.iter().any(|x| *x != 0.0)).collect();
+    let asked = ASKED.min(rows.len());
+    let queries: Vec<f32> = (0..asked).flat_map(|i| rows[i * rows.len() / asked]).copied().collect();
+    let recalls = recalls_at(index, &queries, NEIGHBOURS);
+    let config = EvalConfig {
+        split: "catalogue".into(),
+        protocol: format!("neighbours of {asked} items by HNSW against the exact search"),
+        seed,
+        ..EvalConfig::default()
+    };
+    Report::of_values(format!("index {name}"), format!("recall@{NEIGHBOURS}"), &recalls, &config)
 }
 
 /// All sources of candidates: the shopper's own past, its neighbours in language and behaviour, and what everybody takes.

@@ -9,9 +9,12 @@ use crate::stages::encode::Meaning;
 use crate::stages::fit::{Fitted, Named};
 use anyhow::Result;
 use lingxi_behaviour::blend::Blend;
-use lingxi_data::Purpose;
+use lingxi_behaviour::rating::{self, RatingConfig};
 use lingxi_data::ingest::Ingested;
-use lingxi_eval::{Case, EvalConfig, Goods, Paired, Report, cases, evaluate, evaluate_sampled, paired_test, slices};
+use lingxi_data::split::{HeldCase, Holdout, SplitConfig};
+use lingxi_data::{EventKind, Events, ItemId, Purpose, UserId};
+use lingxi_eval::{Case, EvalConfig, Goods, Paired, Report};
+use lingxi_eval::{cases, evaluate, evaluate_sampled, paired_test, rating_errors, slices};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +42,8 @@ pub struct Measured {
     pub slices: Vec<Report>,
     /// The blend against each model alone.
     pub tests: Vec<(String, Paired)>,
+    /// How far predicted ratings are from the true ones: the mean rating, then the rating model.
+    pub ratings: Vec<Report>,
     /// Weight of each model in the blend.
     pub weights: Vec<(String, f32)>,
 }
@@ -81,7 +86,8 @@ pub fn measure(
     site: &Site,
 ) -> Result<Measured> {
     let train = division.refit.as_ref().unwrap_or(&division.split.train);
-    let counts = train.for_purpose(Purpose::Training).item_counts();
+    let lessons = train.for_purpose(Purpose::Training);
+    let counts = lessons.item_counts();
     let goods = Goods { counts: Some(&counts), vectors: meaning.map(|m| m.vectors.as_ref()) };
     let run = Run { recipe, division, goods, site };
     let blend = Named { name: BLEND.into(), model: Arc::new(Blend::new(choice.weigh(fitted.rows()))?) };
@@ -102,8 +108,12 @@ pub fn measure(
         let sampled = run.sampled(&blend, &asked, &main, negatives)?;
         protocols.push(std::mem::replace(&mut result, sampled));
     }
+    let ratings = match &recipe.models.rating {
+        Some(config) => run.ratings(config, &lessons, &main)?,
+        None => Vec::new(),
+    };
     let weights = choice.models.iter().cloned().zip(choice.weights.weights.iter().copied()).collect();
-    Ok(Measured { result, models, protocols, slices, tests, weights })
+    Ok(Measured { result, models, protocols, slices, tests, ratings, weights })
 }
 
 struct Run<'a> {
@@ -158,16 +168,34 @@ impl<'a> Run<'a> {
         Ok(mean)
     }
 
+    /// Errors of predicted ratings on the held-out events that are ratings, and those of the plain mean beside them.
+    fn ratings(&self, config: &RatingConfig, lessons: &Events<'_>, measure: &EvalConfig) -> Result<Vec<Report>> {
+        let model = rating::fit(config, lessons)?;
+        let test = &self.division.split.test;
+        let (mut predicted, mut truth) = (Vec::new(), Vec::new());
+        for (case, (item, value)) in held_ratings(test) {
+            predicted.push(model.predict(&test.context(case), item));
+            truth.push(value);
+        }
+        let mean = vec![model.mean(); truth.len()];
+        let measure = EvalConfig { protocol: self.division.protocol.clone(), ..measure.clone() };
+        Ok(vec![
+            rating_errors("mean rating", &mean, &truth, &measure)?,
+            rating_errors("rating model", &predicted, &truth, &measure)?,
+        ])
+    }
+
     /// New shoppers, new goods, long tail, and each group that the shop knows of its shoppers.
     fn slices(&self, of: &Report, asked: &[Case<'_>], config: &EvalConfig, shop: &Ingested) -> Result<Vec<Report>> {
         let counts = self.goods.counts.unwrap_or_default();
         let mut groups = slices::by_history(asked);
         groups.push(slices::new_goods(asked, counts));
         groups.push(slices::long_tail(asked, counts, 0.8));
-        for column in &shop.user_attributes {
-            let label = |user: lingxi_data::UserId| {
-                column.values.get(user.index()).map(String::as_str).filter(|value| !value.is_empty())
-            };
+        // Where sessions were cut out of shoppers, the numbers of the cases are no shopper's.
+        let cut = matches!(self.recipe.split, Some(SplitConfig::Sessions(_)));
+        for column in shop.user_attributes.iter().filter(|_| !cut) {
+            let label =
+                |user: UserId| column.values.get(user.index()).map(String::as_str).filter(|value| !value.is_empty());
             let by_label = slices::by_label(asked, &column.name, label);
             // A column with a value of its own for nearly everybody (a postcode) makes no groups.
             groups.extend(by_label.into_iter().filter(|group| group.cases.len() >= SMALLEST_GROUP));
@@ -178,4 +206,13 @@ impl<'a> Run<'a> {
         }
         Ok(reports)
     }
+}
+
+/// Each held-out rating with its case: item and value.
+fn held_ratings(test: &Holdout) -> impl Iterator<Item = (&HeldCase, (ItemId, f32))> {
+    test.cases.iter().flat_map(|case| {
+        let rows = test.held.for_purpose(Purpose::Evaluation).of(case.user);
+        let asked = move |i: &usize| rows.kinds[*i] == EventKind::Rate && case.relevant.contains(&rows.items[*i]);
+        (0..rows.len()).filter(asked).map(move |i| (case, (rows.items[i], rows.values[i])))
+    })
 }

@@ -2,12 +2,13 @@
 //! of all that it depends on, and says what it did. `pipeline` calls them by name.
 //!
 //! In reading order: [`ingest`] reads the files, [`encode`] reads the goods, [`divide`] splits the past, [`fit`] learns,
-//! [`choose`] weighs the models on validation, [`measure`] measures on test, [`index`] makes goods findable.
+//! [`choose`] weighs the models on validation, [`measure`] measures on test, [`folds`] joins the figures of folds, [`index`] makes goods findable.
 
 pub mod choose;
 pub mod divide;
 pub mod encode;
 pub mod fit;
+pub mod folds;
 pub mod index;
 pub mod ingest;
 pub mod measure;
