@@ -1,6 +1,6 @@
 //! The way from a shopper to a slate, in one function.
 
-use crate::rules::{Rule, Rules};
+use crate::rules::{KeptAway, Rules};
 use lingxi_data::{Context, ItemId, Policy, Recall, Score, Scored, Slot};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -29,7 +29,7 @@ pub struct Slate {
     /// All candidates, also those that a rule kept away, best first.
     pub scored: Scored,
     /// Better scored candidates that a rule kept away, best first.
-    pub kept_away: Vec<(ItemId, Rule)>,
+    pub kept_away: Vec<KeptAway>,
 }
 
 /// Recalls candidates, ranks them, and lets the policy fill `n` places within the rules. The same context, stages and

@@ -21,4 +21,4 @@ pub use error::{DecideError, Result};
 pub use hnsw::{HnswConfig, HnswIndex};
 pub use policy::PolicyConfig;
 pub use recall::{ExactRecall, HistoryRecall, HnswRecall, Listed, Union, mean_recall_at, recalls_at};
-pub use rules::{Repeats, Rule, Rules, RulesConfig};
+pub use rules::{KeptAway, Repeats, Rule, Rules, RulesConfig};

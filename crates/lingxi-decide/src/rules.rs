@@ -99,6 +99,17 @@ impl fmt::Display for Rule {
     }
 }
 
+/// A candidate that a rule kept off a slate although it scored above an item that was shown for its score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KeptAway {
+    /// The candidate.
+    pub item: ItemId,
+    /// Its score.
+    pub score: f32,
+    /// The rule.
+    pub rule: Rule,
+}
+
 /// The rules, checked against one catalogue. Memory: 9 bytes an item.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -259,12 +270,16 @@ impl Allowed<'_> {
     }
 
     /// Candidates that a rule kept away although they scored above an item that was shown for its score, best first.
-    pub fn kept_away(&self, scored: &Scored, slots: &[Slot]) -> Vec<(ItemId, Rule)> {
+    pub fn kept_away(&self, scored: &Scored, slots: &[Slot]) -> Vec<KeptAway> {
         let places: HashMap<ItemId, usize> = scored.items.iter().enumerate().map(|(i, item)| (*item, i)).collect();
         let last = slots.iter().filter(|s| !s.explored).filter_map(|s| places.get(&s.item)).max().copied().unwrap_or(0);
         let shown: HashSet<ItemId> = slots.iter().map(|s| s.item).collect();
-        let missing = scored.items[..last].iter().filter(|item| !shown.contains(item));
+        let missing = scored.items.iter().zip(&scored.scores).take(last).filter(|(item, _)| !shown.contains(item));
         let repeat = |item| self.taken.contains(&item).then_some(Rule::PlaceForNew);
-        missing.filter_map(|&item| Some((item, self.refusal(slots, item).or_else(|| repeat(item))?))).collect()
+        let kept = |(&item, &score)| {
+            let rule = self.refusal(slots, item).or_else(|| repeat(item))?;
+            Some(KeptAway { item, score, rule })
+        };
+        missing.filter_map(kept).collect()
     }
 }

@@ -19,8 +19,8 @@ use crate::stages::ingest::{Shop, ingest};
 use crate::stages::measure::{self, Measured, measure};
 use anyhow::Result;
 use lingxi_behaviour::blend::Blend;
-use lingxi_data::{Context, Decision, Fingerprint, ItemId};
-use lingxi_decide::{Rule, Rules, decide};
+use lingxi_data::{Context, Decision, Fingerprint};
+use lingxi_decide::{KeptAway, Rules, decide};
 use std::path::Path;
 
 /// A shop that was read: its files as columns, its goods as vectors.
@@ -129,7 +129,7 @@ pub fn recommend(
     n: usize,
     id: u64,
     seed: u64,
-) -> (Decision, Vec<(ItemId, Rule)>) {
+) -> (Decision, Vec<KeptAway>) {
     let slate = decide(&snapshot.stages(), context, n, seed);
     let decision = Decision {
         id,

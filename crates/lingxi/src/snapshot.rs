@@ -11,7 +11,7 @@ use crate::stages::index::Indexes;
 use crate::stages::ingest::Shop;
 use lingxi_behaviour::blend::Blend;
 use lingxi_data::{Catalog, Context, Decision, Encode, Fingerprint, ItemId, Policy, Purpose, Slot};
-use lingxi_decide::{Rule, Rules, Stages, Union};
+use lingxi_decide::{KeptAway, Rules, Stages, Union};
 
 /// A shop, ready to answer.
 pub struct Snapshot {
@@ -81,11 +81,11 @@ impl Engine for Snapshot {
         self.fingerprint
     }
 
-    fn recommend(&self, context: &Context<'_>, n: usize, id: u64, seed: u64) -> (Decision, Vec<(ItemId, Rule)>) {
+    fn recommend(&self, context: &Context<'_>, n: usize, id: u64, seed: u64) -> (Decision, Vec<KeptAway>) {
         pipeline::recommend(self, context, n, id, seed)
     }
 
-    fn reason(&self, context: &Context<'_>, slot: &Slot, kept_away: &[(ItemId, Rule)]) -> Reason {
+    fn reason(&self, context: &Context<'_>, slot: &Slot, kept_away: &[KeptAway]) -> Reason {
         let (catalog, words, score, rules) = (&self.shop.data.catalog, &self.words, &self.score, &self.rules);
         Witness { catalog, words, score, rules }.explain(context, slot, kept_away)
     }

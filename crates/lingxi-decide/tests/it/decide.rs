@@ -27,7 +27,7 @@ fn the_best_candidates_within_the_rules_are_shown_and_the_others_named() {
     let slate = slate(PolicyConfig::Greedy {}, config, &[10, 9], 3, 1);
     assert_eq!(shown(&slate), [11, 12, 7]);
     assert!(slate.slots.iter().all(|s| s.propensity == 1.0 && !s.explored));
-    let kept: Vec<(u32, Rule)> = slate.kept_away.iter().map(|(item, rule)| (item.0, *rule)).collect();
+    let kept: Vec<(u32, Rule)> = slate.kept_away.iter().map(|kept| (kept.item.0, kept.rule)).collect();
     assert_eq!(kept[..2], [(10, Rule::AlreadyBought), (9, Rule::AlreadyBought)]);
     assert!(kept[2..].iter().all(|(_, rule)| matches!(rule, Rule::CategoryCap { most: 1, .. })), "{kept:?}");
 }

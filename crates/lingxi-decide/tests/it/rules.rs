@@ -2,7 +2,7 @@
 
 use crate::shop::{bought, catalog, context};
 use lingxi_data::{CategoryId, ItemId, Scored, Slot};
-use lingxi_decide::{Repeats, Rule, Rules, RulesConfig};
+use lingxi_decide::{KeptAway, Repeats, Rule, Rules, RulesConfig};
 
 fn slot(item: u32) -> Slot {
     Slot { item: ItemId(item), score: 1.0, propensity: 1.0, explored: false }
@@ -39,7 +39,8 @@ fn each_refusal_names_its_rule() {
     assert_eq!(cap.to_string(), "at most 2 per category");
     let scored = Scored { items: [7, 0, 3, 6, 1, 5].map(ItemId).to_vec(), scores: vec![6., 5., 4., 3., 2., 1.] };
     let kept = allowed.kept_away(&scored, &[slot(0), slot(3), slot(1)]);
-    assert_eq!(kept, [(ItemId(7), Rule::AlreadyBought), (ItemId(6), cap)]);
+    let of = |item: u32, score: f32, rule: Rule| KeptAway { item: ItemId(item), score, rule };
+    assert_eq!(kept, [of(7, 6.0, Rule::AlreadyBought), of(6, 3.0, cap)]);
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn every_third_place_is_for_something_new_as_far_as_there_is_enough_of_it() {
     // Item 3 was bumped by the new item 7 and says so.
     let scored = Scored { items: [0, 1, 2, 3, 7].map(ItemId).to_vec(), scores: vec![5., 4., 3., 2., 1.] };
     let kept = allowed.kept_away(&scored, &[slot(0), slot(1), slot(7), slot(2)]);
-    assert_eq!(kept, [(ItemId(3), Rule::PlaceForNew)]);
+    assert_eq!(kept, [KeptAway { item: ItemId(3), score: 2.0, rule: Rule::PlaceForNew }]);
     // Eight places, seven new goods: one of the places could stay empty, so none is kept.
     let mut short = rules.for_shopper(&context);
     short.keep_places_for_new(&context, &candidates, 8);

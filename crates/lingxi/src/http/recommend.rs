@@ -10,7 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use lingxi_data::{Catalog, Context, Decision, ItemId, Slot};
-use lingxi_decide::Rule;
+use lingxi_decide::KeptAway;
 use serde::Serialize;
 
 /// One place of an explained slate.
@@ -50,12 +50,7 @@ fn slate(app: &App, serving: &Serving, user: &str, n: usize, explain: bool) -> A
     Ok((header, Json(ids)).into_response())
 }
 
-fn explained(
-    serving: &Serving,
-    context: &Context<'_>,
-    decision: &Decision,
-    kept_away: &[(ItemId, Rule)],
-) -> Vec<Place> {
+fn explained(serving: &Serving, context: &Context<'_>, decision: &Decision, kept_away: &[KeptAway]) -> Vec<Place> {
     let catalog = serving.engine().catalog();
     let place = |slot: &Slot| {
         let reason = serving.engine().reason(context, slot, kept_away);

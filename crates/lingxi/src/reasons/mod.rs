@@ -14,7 +14,7 @@ mod words;
 pub use words::WordIndex;
 
 use lingxi_data::{Catalog, Context, EventKind, ItemId, Score, Slot};
-use lingxi_decide::{Repeats, Rule, Rules};
+use lingxi_decide::{KeptAway, Repeats, Rules};
 use parts::{Cause, Group};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -114,7 +114,7 @@ pub struct Witness<'a> {
 
 impl Witness<'_> {
     /// The reason for one place of a slate; `kept_away` as [`lingxi_decide::Slate`] says, empty if it was not kept.
-    pub fn explain(&self, context: &Context<'_>, slot: &Slot, kept_away: &[(ItemId, Rule)]) -> Reason {
+    pub fn explain(&self, context: &Context<'_>, slot: &Slot, kept_away: &[KeptAway]) -> Reason {
         let groups = parts::group(&self.score.contributions(context, slot.item), self.catalog);
         let parts: Vec<Part> = groups.iter().map(|group| self.part(group, slot.item)).collect();
         Reason {
@@ -164,7 +164,7 @@ impl Witness<'_> {
     }
 
     /// What the rules did: let a past item come again, keep better ones away.
-    fn rules_said(&self, context: &Context<'_>, slot: &Slot, kept_away: &[(ItemId, Rule)]) -> Vec<String> {
+    fn rules_said(&self, context: &Context<'_>, slot: &Slot, kept_away: &[KeptAway]) -> Vec<String> {
         let mut said = Vec::new();
         if context.history.items.contains(&slot.item) {
             match self.rules.config().repeats {
@@ -174,8 +174,8 @@ impl Witness<'_> {
             }
         }
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for (_, rule) in kept_away {
-            *counts.entry(rule.to_string()).or_default() += 1;
+        for kept in kept_away.iter().filter(|kept| kept.score > slot.score) {
+            *counts.entry(kept.rule.to_string()).or_default() += 1;
         }
         said.extend(counts.into_iter().map(|(rule, n)| format!("{n} with a higher score kept away: {rule}")));
         said

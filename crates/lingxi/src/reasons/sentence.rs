@@ -60,9 +60,9 @@ fn did(kind: EventKind) -> &'static str {
 fn other(part: &Part) -> Option<String> {
     Some(match part.by {
         By::Repeat => "you took it before".into(),
-        By::Popular => "popular".into(),
-        By::Trending => "popular lately".into(),
-        By::PopularInCategory => format!("popular in {}", part.category.as_deref().unwrap_or("its category")),
+        By::Popular => "many take it".into(),
+        By::Trending => "many took it lately".into(),
+        By::PopularInCategory => format!("many take it in {}", part.category.as_deref().unwrap_or("its category")),
         By::BoughtTogether | By::SimilarMeaning | By::Baseline | By::Other => return None,
     })
 }
@@ -96,14 +96,14 @@ mod tests {
             category,
         ];
         let expected = "Because you bought \"Kids cereal\" and 3 more like it (cold, cereal) and you bought \"Oat milk\"; \
-                        popular in Dairy.";
+                        many take it in Dairy.";
         assert_eq!(sentence(&parts, false), expected);
     }
 
     #[test]
     fn what_speaks_against_an_item_is_not_given_as_its_reason() {
         let parts = [past(By::BoughtTogether, "Tea", 0, &[], -2.0), part(By::Trending, 0.5), part(By::Other, 9.0)];
-        assert_eq!(sentence(&parts, false), "Popular lately.");
+        assert_eq!(sentence(&parts, false), "Many took it lately.");
         assert_eq!(
             sentence(&parts[..1], true),
             "Nothing is known yet that speaks for it. Shown to find out whether you like it."

@@ -12,7 +12,7 @@ use lingxi_data::{
     Catalog, Context, Decision, Event, EventKind, Fingerprint, Interactions, Interner, ItemId, Purpose, Score, Slot,
     UserId,
 };
-use lingxi_decide::{ExactRecall, PolicyConfig, Rule, Rules, RulesConfig, Stages, decide};
+use lingxi_decide::{ExactRecall, KeptAway, PolicyConfig, Rules, RulesConfig, Stages, decide};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl Engine for Shop {
         Fingerprint::of([b"shop".as_slice()])
     }
 
-    fn recommend(&self, context: &Context<'_>, n: usize, id: u64, seed: u64) -> (Decision, Vec<(ItemId, Rule)>) {
+    fn recommend(&self, context: &Context<'_>, n: usize, id: u64, seed: u64) -> (Decision, Vec<KeptAway>) {
         let recall = ExactRecall::new(self.model.clone());
         let (score, rules, policy) = (&*self.model, &self.rules, &*self.policy);
         let slate = decide(&Stages { recall: &recall, score, rules, policy, candidates: 60 }, context, n, seed);
@@ -96,7 +96,7 @@ impl Engine for Shop {
         (decision, slate.kept_away)
     }
 
-    fn reason(&self, context: &Context<'_>, slot: &Slot, kept_away: &[(ItemId, Rule)]) -> Reason {
+    fn reason(&self, context: &Context<'_>, slot: &Slot, kept_away: &[KeptAway]) -> Reason {
         let (catalog, words, score, rules) = (&self.catalog, &self.words, &*self.model, &self.rules);
         Witness { catalog, words, score, rules }.explain(context, slot, kept_away)
     }
