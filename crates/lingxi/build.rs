@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 fn main() {
     let crates = Path::new("..");
     let mut files = Vec::new();
-    for name in ["data", "kernels", "train", "content", "behaviour", "decide"] {
+    for name in ["data", "kernels", "train", "content", "behaviour", "decide", "eval"] {
         collect(&crates.join(format!("lingxi-{name}")).join("src"), &mut files);
     }
     collect(Path::new("src/stages"), &mut files);

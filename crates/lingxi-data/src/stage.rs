@@ -93,6 +93,11 @@ pub enum Because {
         /// The category.
         category: CategoryId,
     },
+    /// The item came after the models were fitted, and this one, which it is like, speaks for it.
+    Resembles {
+        /// The known item.
+        item: ItemId,
+    },
     /// A constant that makes models comparable (centring in a blend).
     Baseline,
 }

@@ -7,6 +7,7 @@ use lingxi_data::{Contribution, Score};
 use lingxi_decide::{
     HistoryRecall, HnswConfig, HnswIndex, Listed, PolicyConfig, Rules, RulesConfig, Stages, Union, decide,
 };
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Stands for a fitted model of `lingxi-behaviour`: cheaper is better.
@@ -49,7 +50,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let policy = PolicyConfig::EpsilonGreedy { epsilon: 0.1 }.build()?;
     let score = Cheap(goods.price.clone());
 
-    let stages = Stages { recall: &recall, score: &score, rules: &rules, policy: &*policy, candidates: 4 };
+    let stages = Stages {
+        recall: &recall,
+        score: &score,
+        rules: &rules,
+        policy: &*policy,
+        candidates: 4,
+        withdrawn: &HashSet::new(),
+    };
     println!("policy {}", policy.version());
     for slot in decide(&stages, &context, 3, 7).slots {
         println!("{:<10} score {:.2} propensity {:.3}", goods.label(slot.item), slot.score, slot.propensity);

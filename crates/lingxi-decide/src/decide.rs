@@ -5,6 +5,10 @@ use lingxi_data::{Context, ItemId, Policy, Recall, Score, Scored, Slot};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Ordering;
+use std::collections::HashSet;
+
+/// So many goods that were taken away are made up for by further candidates; more call for a new build.
+const MOST_WITHDRAWN: usize = 1000;
 
 /// The stages that make a slate; a snapshot owns them.
 #[derive(Clone, Copy)]
@@ -17,8 +21,11 @@ pub struct Stages<'a> {
     pub rules: &'a Rules,
     /// Chooses among those.
     pub policy: &'a dyn Policy,
-    /// How many goods recall may propose, on top of those that the shopper already has and may not see again.
+    /// How many goods recall may propose, on top of those that may not be shown: what the shopper already has and may not see
+    /// again, and what was taken away.
     pub candidates: usize,
+    /// Goods that were taken away since the rules were made.
+    pub withdrawn: &'a HashSet<ItemId>,
 }
 
 /// A slate, and what it was chosen from.
@@ -35,8 +42,10 @@ pub struct Slate {
 /// Recalls candidates, ranks them, and lets the policy fill `n` places within the rules. The same context, stages and
 /// seed give the same slate.
 pub fn decide(stages: &Stages<'_>, context: &Context<'_>, n: usize, seed: u64) -> Slate {
-    let mut allowed = stages.rules.for_shopper(context);
-    let candidates = stages.recall.recall(context, stages.candidates + allowed.already_bought());
+    let mut allowed = stages.rules.for_shopper(context).without(stages.withdrawn);
+    let candidates = stages
+        .recall
+        .recall(context, stages.candidates + allowed.already_bought() + stages.withdrawn.len().min(MOST_WITHDRAWN));
     let scored = rank(stages.score, context, candidates);
     allowed.keep_places_for_new(context, &scored.items, n);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

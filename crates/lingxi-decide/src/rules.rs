@@ -199,7 +199,7 @@ impl Rules {
             let had = |i: &usize| history.at[*i] > since && self.config.bought_by.contains(&history.kinds[*i]);
             (0..history.len()).filter(had).map(|i| history.items[i]).collect()
         });
-        Allowed { rules: self, bought, taken: HashSet::new() }
+        Allowed { rules: self, bought, withdrawn: None, taken: HashSet::new() }
     }
 }
 
@@ -208,11 +208,18 @@ impl Rules {
 pub struct Allowed<'a> {
     rules: &'a Rules,
     bought: HashSet<ItemId>,
+    /// Goods that the shop took away since the rules were made.
+    withdrawn: Option<&'a HashSet<ItemId>>,
     /// What the shopper took, where places are kept for other goods.
     taken: HashSet<ItemId>,
 }
 
-impl Allowed<'_> {
+impl<'a> Allowed<'a> {
+    /// Without goods that were taken away after the rules were made: they cannot be sold.
+    pub fn without(self, withdrawn: &'a HashSet<ItemId>) -> Allowed<'a> {
+        Allowed { withdrawn: Some(withdrawn), ..self }
+    }
+
     /// Keeps places for goods that the shopper never took, if the rules say so and enough of `candidates` are such: as many
     /// as the slate has places within the category cap, so that no place stays empty whatever takes the others.
     pub fn keep_places_for_new(&mut self, context: &Context<'_>, candidates: &[ItemId], places: usize) {
@@ -252,6 +259,9 @@ impl Allowed<'_> {
 
     /// The rule that keeps `item` from every place of this shopper's slate, whatever else is on it.
     pub fn refusal_anywhere(&self, item: ItemId) -> Option<Rule> {
+        if self.withdrawn.is_some_and(|withdrawn| withdrawn.contains(&item)) {
+            return Some(Rule::Unavailable);
+        }
         match self.rules.fixed.get(item.index()) {
             None => Some(Rule::Unavailable),
             Some(Some(refusal)) => Some((*refusal).into()),

@@ -9,9 +9,10 @@
 //!   the shop asks for, [`site`] and [`shelf`] where it happens, [`snapshot`] what comes out,
 //!   [`reasons`] why each item
 //! - what keeps and answers: [`store`] makes events durable, [`live`] knows what each shopper did since the models were
-//!   trained, [`http`] is the door for other programs
+//!   trained, [`fresh`] what came to be sold since, [`http`] is the door for other programs
 //! - why an item is on a slate, in parts that add up to its score: [`reasons`]
-//! - what every command uses: [`progress`] how far it is, [`report`] what people and programs read, [`failure`] whose
+//! - what every command uses: [`progress`] how far it is, [`report`] what people and programs read, [`figures`] what
+//!   was measured, [`failure`] whose
 //!   turn it is when something goes wrong
 
 pub mod cli;
@@ -31,8 +32,11 @@ pub mod store;
 
 pub mod live;
 
+pub mod fresh;
+
 pub mod http;
 
 pub mod failure;
+pub mod figures;
 pub mod progress;
 pub mod report;

@@ -5,11 +5,13 @@
 //! recommend:  recall -> rank -> choose within the rules
 //! ```
 
+use crate::figures;
+use crate::http::Front;
 use crate::reasons::WordIndex;
 use crate::recipe::Recipe;
 use crate::shelf::Shelf;
 use crate::site::Site;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Built, Snapshot};
 use crate::stages::choose::{self, Choice, choose};
 use crate::stages::divide::divide;
 use crate::stages::encode::{Meaning, encode};
@@ -19,9 +21,12 @@ use crate::stages::ingest::{Shop, ingest};
 use crate::stages::measure::{self, Measured, measure};
 use anyhow::Result;
 use lingxi_behaviour::blend::Blend;
-use lingxi_data::{Context, Decision, Fingerprint};
-use lingxi_decide::{KeptAway, Rules, decide};
+use lingxi_data::{Context, Decision, Fingerprint, ItemId};
+use lingxi_decide::{KeptAway, decide};
+use serde_json::json;
+use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A shop that was read: its files as columns, its goods as vectors.
 pub struct Read {
@@ -93,22 +98,24 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
     let trained = evaluated.fitted.as_ref().and_then(|fitted| fitted.alignment.as_deref());
     let fitted = fit(&recipe.models, evaluated.choice.item.as_ref(), trained, all, site)?;
     let indexes = index(meaning.as_ref(), &fitted, key, site)?;
-    let recall = recall(&fitted, &indexes, meaning.as_ref().map(|m| &m.vectors));
-    let score = Blend::new(evaluated.choice.weigh(fitted.rows()))?;
-    let rules = Rules::new(recipe.serve.rules.clone(), &shop.data.catalog)?;
+    let recall = Arc::new(recall(&fitted, &indexes, meaning.as_ref().map(|m| &m.vectors)));
+    let score = Arc::new(Blend::new(evaluated.choice.weigh(fitted.rows()))?);
+    let figures = json!(figures::line_with_published("evaluate", recipe, &evaluated.measured));
     let words = WordIndex::new(&shop.data.catalog.texts);
-    Ok(Snapshot {
+    let built = Built {
         fingerprint: Fingerprint::of_json(&(key, recipe, &evaluated.choice, site.seed)),
         policy: recipe.serve.policy.build()?,
         candidates: recipe.serve.candidates,
+        front: Front::new(recipe, shop.data.timed, figures),
+        rules: recipe.serve.rules.clone(),
         shop,
         meaning,
         indexes,
         recall,
         score,
-        rules,
         words,
-    })
+    };
+    Ok(Snapshot::new(built)?)
 }
 
 /// The whole way from logs to a snapshot that can answer, with the figures that it earned on the way.
@@ -121,23 +128,32 @@ pub fn build(recipe: &Recipe, site: &Site) -> Result<(Snapshot, Measured)> {
     Ok((publish(recipe, read, &evaluated, site)?, evaluated.measured))
 }
 
+/// One question to a snapshot.
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    /// Who asks, and what they did before.
+    pub context: &'a Context<'a>,
+    /// How many goods at most.
+    pub n: usize,
+    /// Number of the decision.
+    pub id: u64,
+    /// Seed of the policy's draws.
+    pub seed: u64,
+    /// Goods that the shop took away since the snapshot was built.
+    pub withdrawn: &'a HashSet<ItemId>,
+}
+
 /// A slate of at most `n` goods for whoever asks, with the probability of every place, and the better scored goods that a
-/// rule kept away. The same snapshot, context and seed give the same slate.
-pub fn recommend(
-    snapshot: &Snapshot,
-    context: &Context<'_>,
-    n: usize,
-    id: u64,
-    seed: u64,
-) -> (Decision, Vec<KeptAway>) {
-    let slate = decide(&snapshot.stages(), context, n, seed);
+/// rule kept away. The same snapshot and question give the same slate.
+pub fn recommend(snapshot: &Snapshot, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>) {
+    let slate = decide(&snapshot.stages(ask.withdrawn), ask.context, ask.n, ask.seed);
     let decision = Decision {
-        id,
-        user: context.user,
-        at: context.now,
-        policy: snapshot.policy.version(),
-        snapshot: snapshot.fingerprint,
-        seed,
+        id: ask.id,
+        user: ask.context.user,
+        at: ask.context.now,
+        policy: snapshot.built.policy.version(),
+        snapshot: snapshot.fingerprint(),
+        seed: ask.seed,
         slots: slate.slots,
     };
     (decision, slate.kept_away)

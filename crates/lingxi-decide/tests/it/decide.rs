@@ -5,6 +5,7 @@ use lingxi_data::{Context, ItemId, Score};
 use lingxi_decide::{
     HistoryRecall, Listed, PolicyConfig, Repeats, Rule, Rules, RulesConfig, Slate, Stages, Union, decide, rank,
 };
+use std::collections::HashSet;
 
 fn slate(policy: PolicyConfig, config: RulesConfig, past: &[u32], n: usize, seed: u64) -> Slate {
     let log = bought(past, 30);
@@ -13,7 +14,15 @@ fn slate(policy: PolicyConfig, config: RulesConfig, past: &[u32], n: usize, seed
     let rules = Rules::new(config, &catalog(30)).unwrap();
     let policy = policy.build().unwrap();
     let score = Near { at: 10.0, n: 30 };
-    let stages = Stages { recall: &recall, score: &score, rules: &rules, policy: &*policy, candidates: 20 };
+    let withdrawn = HashSet::new();
+    let stages = Stages {
+        recall: &recall,
+        score: &score,
+        rules: &rules,
+        policy: &*policy,
+        candidates: 20,
+        withdrawn: &withdrawn,
+    };
     decide(&stages, &context(&log, 30), n, seed)
 }
 

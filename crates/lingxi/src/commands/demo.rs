@@ -1,8 +1,8 @@
 //! `lingxi demo`: the whole way once, on demo data.
 
-use super::figures;
 use super::serve::answer;
 use crate::cli::{DemoArgs, DemoData};
+use crate::figures;
 use crate::pipeline::build;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
@@ -32,14 +32,14 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
         say(&recipe.about)?;
     }
     let (snapshot, measured) = build(&recipe, &site)?;
-    let quality = &snapshot.indexes.quality;
+    let quality = &snapshot.built.indexes.quality;
     let measured = measured.took(started.elapsed());
     if args.json {
         let mut line = figures::line("demo", name, &measured);
         line.others.extend(figures::index_rows(quality));
         line.print()?;
     } else {
-        let report = &snapshot.shop.data.report;
+        let report = &snapshot.built.shop.data.report;
         let tables = figures::table(&recipe, &measured) + &figures::index_lines(quality);
         say(&format!("\n{report}\n{tables}"))?;
         say(&format!("ready after {}", crate::report::duration(started.elapsed().as_secs_f64())))?;

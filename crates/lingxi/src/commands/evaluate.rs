@@ -1,7 +1,7 @@
 //! `lingxi evaluate`: figures on any data.
 
-use super::figures;
 use crate::cli::EvaluateArgs;
+use crate::figures;
 use crate::pipeline;
 use crate::progress::Progress;
 use crate::recipe::Recipe;

@@ -6,7 +6,6 @@
 pub mod assets;
 pub mod demo;
 pub mod evaluate;
-pub mod figures;
 pub mod ingest;
 pub mod reproduce;
 pub mod serve;

@@ -55,7 +55,7 @@ pub(super) fn answer(snapshot: Snapshot, store: &Path, addr: SocketAddr, seed: u
 
 /// A shopper with a past, an item of theirs, and a word of its title: what the lines to try speak of.
 fn examples(snapshot: &Snapshot) -> (&str, &str, String) {
-    let data = &snapshot.shop.data;
+    let data = &snapshot.built.shop.data;
     let log = data.interactions.for_purpose(Purpose::Serving);
     let (user, rows) = log.users().find(|(_, rows)| rows.len() >= 5).unwrap_or((UserId(0), log.of(UserId(0))));
     let item = rows.items.last().copied().unwrap_or(ItemId(0));

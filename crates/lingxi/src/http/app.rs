@@ -5,10 +5,12 @@ use super::engine::Engine;
 use super::error::{Answer, Refusal};
 use super::telemetry::Telemetry;
 use crate::live::{History, Live};
-use crate::store::{Result, Store, StoredEvent};
+use crate::store::{NewItem, Result, Store, StoredEvent, Withdrawal};
+use lingxi_data::ItemId;
+use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 
 /// How a serving process behaves.
@@ -46,12 +48,31 @@ pub struct State {
     pub(super) telemetry: Telemetry,
     pub(super) under_way: AtomicUsize,
     stopping: AtomicBool,
+    restocking: Mutex<()>,
 }
 
 /// A snapshot and the histories in its dense ids: published together, kept by whoever started with it.
 pub struct Serving {
     engine: Arc<dyn Engine>,
     live: Live,
+    built_with: i64,
+    withdrawn: RwLock<Arc<Withdrawn>>,
+}
+
+/// Goods that the shop took away since the snapshot was built.
+#[derive(Clone, Debug, Default)]
+pub struct Withdrawn {
+    /// Not shown: hidden and deleted ones.
+    pub all: HashSet<ItemId>,
+    /// Not even known any more.
+    pub deleted: HashSet<ItemId>,
+}
+
+impl Withdrawn {
+    /// Whether an item is not to be shown.
+    pub fn hides(&self, item: ItemId) -> bool {
+        self.all.contains(&item)
+    }
 }
 
 impl Deref for App {
@@ -68,7 +89,8 @@ impl App {
     /// # Errors
     /// [`crate::store::StoreError::Read`] if the store cannot be read.
     pub fn start(engine: Arc<dyn Engine>, store: Store, built_with: i64, options: AppOptions) -> Result<App> {
-        let serving = Serving { engine, live: Live::new(options.history, built_with) };
+        let engine = stocked(engine, &store)?;
+        let serving = Serving::new(engine, options.history, built_with);
         serving.catch_up(&store)?;
         Ok(App(Arc::new(State {
             serving: RwLock::new(Arc::new(serving)),
@@ -78,6 +100,7 @@ impl App {
             telemetry: Telemetry::new(),
             under_way: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            restocking: Mutex::new(()),
         })))
     }
 
@@ -106,13 +129,24 @@ impl State {
     /// # Errors
     /// [`crate::store::StoreError::Read`] if the store cannot be read; the old snapshot stays.
     pub fn publish(&self, engine: Arc<dyn Engine>, built_with: i64) -> Result<()> {
-        let next = Serving { engine, live: Live::new(self.options.history, built_with) };
+        let next = Serving::new(stocked(engine, &self.store)?, self.options.history, built_with);
         next.catch_up(&self.store)?;
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         // What was stored since the line before; whatever comes now waits in `absorb` for this lock.
         next.catch_up(&self.store)?;
         *current = Arc::new(next);
         Ok(())
+    }
+
+    /// Takes goods that were stored since the build into what is served, and publishes that. Called on a thread that may
+    /// compute; one at a time.
+    ///
+    /// # Errors
+    /// As [`State::publish`].
+    pub fn restock(&self) -> Result<()> {
+        let _alone = self.restocking.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.serving();
+        self.publish(now.engine.clone(), now.built_with)
     }
 
     /// Takes stored events into the live histories.
@@ -158,6 +192,34 @@ impl State {
 }
 
 impl Serving {
+    fn new(engine: Arc<dyn Engine>, history: usize, built_with: i64) -> Serving {
+        Serving { engine, live: Live::new(history, built_with), built_with, withdrawn: RwLock::default() }
+    }
+
+    /// What is not for sale any more, as it stands now.
+    pub fn withdrawn(&self) -> Arc<Withdrawn> {
+        self.withdrawn.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes items away, or puts them back; one that the snapshot does not know is passed over.
+    pub fn withdraw<'a>(&self, goods: impl IntoIterator<Item = (&'a str, Withdrawal)>) {
+        let items = self.engine.known().items;
+        let mut current = self.withdrawn.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Withdrawn::clone(&current);
+        for (item, what) in goods {
+            let Some(item) = items.get(item).map(ItemId) else { continue };
+            next.all.remove(&item);
+            next.deleted.remove(&item);
+            if what != Withdrawal::Shown {
+                next.all.insert(item);
+            }
+            if what == Withdrawal::Deleted {
+                next.deleted.insert(item);
+            }
+        }
+        *current = Arc::new(next);
+    }
+
     /// The snapshot.
     pub fn engine(&self) -> &dyn Engine {
         &*self.engine
@@ -179,8 +241,20 @@ impl Serving {
 
     /// Reads back what was stored after the last event taken in.
     fn catch_up(&self, store: &Store) -> Result<()> {
+        let goods = store.read(|reader| reader.goods())?;
+        self.withdraw(goods.iter().map(|good| (good.item.as_str(), good.what)));
         store.read(|reader| reader.events_after(self.live.seen(), |stored| self.absorb(&[stored])))
     }
+}
+
+/// The engine with the goods that the store has beyond the build, as far as it can read them.
+fn stocked(engine: Arc<dyn Engine>, store: &Store) -> Result<Arc<dyn Engine>> {
+    let goods = store.read(|reader| reader.goods())?;
+    let described: Vec<NewItem> = goods.into_iter().filter_map(|good| good.body).collect();
+    if described.is_empty() {
+        return Ok(engine);
+    }
+    Ok(engine.with_goods(&described).unwrap_or(engine))
 }
 
 /// A request under way.

@@ -1,9 +1,14 @@
 //! What the endpoints ask of the house: names, a slate, its reasons, neighbours, a search.
 
 use crate::live::Known;
+use crate::pipeline::Ask;
 use crate::reasons::Reason;
-use lingxi_data::{Catalog, Context, Decision, Fingerprint, ItemId, Slot};
+use crate::recipe::Recipe;
+use crate::store::NewItem;
+use lingxi_data::{Catalog, Context, Decision, Fingerprint, ItemId, Slot, UserId};
 use lingxi_decide::KeptAway;
+use serde_json::Value;
+use std::sync::Arc;
 
 /// A loaded snapshot as the endpoints see it.
 pub trait Engine: Send + Sync + 'static {
@@ -13,12 +18,40 @@ pub trait Engine: Send + Sync + 'static {
     fn catalog(&self) -> &Catalog;
     /// The snapshot's fingerprint.
     fn fingerprint(&self) -> Fingerprint;
-    /// The slate for a context, and the better scored goods that a rule kept away: `id` and `seed` go into the decision.
-    fn recommend(&self, context: &Context<'_>, n: usize, id: u64, seed: u64) -> (Decision, Vec<KeptAway>);
+    /// What the shop says of itself.
+    fn front(&self) -> &Front;
+    /// What is known of a shopper: column and value.
+    fn labels(&self, user: UserId) -> Vec<(&str, &str)>;
+    /// The slate that answers a question, and the better scored goods that a rule kept away.
+    fn recommend(&self, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>);
     /// Why a place of that slate is filled as it is; the parts add up to the score.
     fn reason(&self, context: &Context<'_>, slot: &Slot, kept_away: &[KeptAway]) -> Reason;
     /// At most `n` items like this one, best first.
     fn similar(&self, item: ItemId, n: usize) -> Vec<(ItemId, f32)>;
     /// At most `n` items that a text means, best first; `None` if the snapshot has no language model.
     fn search(&self, text: &str, n: usize) -> Option<Vec<(ItemId, f32)>>;
+    /// Whether goods that come after the build can be read.
+    fn reads_goods(&self) -> bool;
+    /// The same with goods that came after the build, all of them; `None` if they cannot be read.
+    fn with_goods(&self, goods: &[NewItem]) -> Option<Arc<dyn Engine>>;
+}
+
+/// What a shop says of itself on its page.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Front {
+    /// Its name.
+    pub name: String,
+    /// What it is and where its data came from.
+    pub about: String,
+    /// Whether events carry a time; otherwise only an order.
+    pub timed: bool,
+    /// The figures that the snapshot earned before it was published, in the shape of the JSON line; null if there are none.
+    pub figures: Value,
+}
+
+impl Front {
+    /// The front of a recipe.
+    pub fn new(recipe: &Recipe, timed: bool, figures: Value) -> Front {
+        Front { name: recipe.name.clone(), about: recipe.about.clone(), timed, figures }
+    }
 }

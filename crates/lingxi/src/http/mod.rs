@@ -5,17 +5,21 @@
 //! dot product about six plain calls.
 
 mod app;
+mod dashboard;
 mod engine;
 mod error;
 mod feedback;
+mod goods;
+mod page;
 mod params;
 mod recommend;
+mod shoppers;
 mod similar;
 mod telemetry;
 mod timestamp;
 
-pub use app::{App, AppOptions, Serving, State};
-pub use engine::Engine;
+pub use app::{App, AppOptions, Serving, State, Withdrawn};
+pub use engine::{Engine, Front};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -39,7 +43,16 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// All endpoints.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/api/feedback", post(feedback::post))
+        .route("/", get(page::index))
+        .route("/page/{name}", get(page::asset))
+        .route("/api/feedback", get(shoppers::events).post(feedback::post))
+        .route("/api/items", get(goods::list).post(goods::post_all))
+        .route("/api/item", post(goods::post))
+        .route("/api/item/{item}", get(goods::get).patch(goods::patch).delete(goods::delete))
+        .route("/api/users", get(shoppers::list))
+        .route("/api/user/{user}/feedback", get(shoppers::of_user))
+        .route("/api/dashboard/evaluation", get(dashboard::evaluation))
+        .route("/api/dashboard/stats", get(dashboard::stats))
         .route("/api/recommend/{user}", get(recommend::get))
         .route("/api/item-to-item/similar/{item}", get(similar::similar))
         .route("/api/search", get(similar::search))

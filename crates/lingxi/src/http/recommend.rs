@@ -4,6 +4,7 @@
 use super::app::{App, Serving};
 use super::error::Answer;
 use super::params::{Id, Query};
+use crate::pipeline::Ask;
 use crate::reasons::Part;
 use crate::store::Shown;
 use axum::Json;
@@ -38,7 +39,9 @@ fn slate(app: &App, serving: &Serving, user: &str, n: usize, explain: bool) -> A
     let history = serving.history(user);
     let context = Context { user: history.user, history: history.rows(), now: app.now() };
     let id = app.store().next_decision_id();
-    let (decision, kept_away) = serving.engine().recommend(&context, n, id, app.seed_of(id));
+    let withdrawn = serving.withdrawn();
+    let ask = Ask { context: &context, n, id, seed: app.seed_of(id), withdrawn: &withdrawn.all };
+    let (decision, kept_away) = serving.engine().recommend(&ask);
     let catalog = serving.engine().catalog();
     // Logged before it is answered: a slate that cannot be logged would be a hole in every later estimate.
     app.store().record(Shown::new(&decision, user, |item| external(catalog, item)))?;

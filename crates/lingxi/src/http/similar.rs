@@ -3,7 +3,8 @@
 
 use super::app::{App, Serving};
 use super::error::{Answer, Refusal};
-use super::params::{Id, MAX_QUERY, Query};
+use super::goods;
+use super::params::{Id, MAX_N, MAX_QUERY, Query};
 use super::recommend::external;
 use axum::Json;
 use axum::extract::State;
@@ -24,8 +25,8 @@ pub struct Near {
 pub async fn similar(State(app): State<App>, Id(item): Id, query: Query) -> Answer<Json<Vec<Near>>> {
     let n = query.only(&["n"])?.n()?;
     app.compute(move |_, serving| {
-        let id = serving.engine().known().items.get(&item).ok_or_else(|| unknown(&item))?;
-        Ok(named(serving, serving.engine().similar(ItemId(id), n)))
+        let id = goods::known(serving, &item)?;
+        Ok(named(serving, n, serving.engine().similar(id, with_spares(serving, n))))
     })
     .await
 }
@@ -41,23 +42,25 @@ pub async fn search(State(app): State<App>, query: Query) -> Answer<Json<Vec<Nea
             .remedy("ask as in /api/search?q=oat+milk"));
     }
     app.compute(move |_, serving| {
-        let found = serving.engine().search(&text, n).ok_or_else(|| {
+        let found = serving.engine().search(&text, with_spares(serving, n)).ok_or_else(|| {
             Refusal::new(StatusCode::NOT_IMPLEMENTED, "no_language_model", "this snapshot has no language model")
                 .remedy("build it with a recipe that names an encoder")
         })?;
-        Ok(named(serving, found))
+        Ok(named(serving, n, found))
     })
     .await
 }
 
-fn named(serving: &Serving, found: Vec<(ItemId, f32)>) -> Json<Vec<Near>> {
+/// The first `n` of what is found that are for sale, with their names.
+fn named(serving: &Serving, n: usize, found: Vec<(ItemId, f32)>) -> Json<Vec<Near>> {
     let catalog = serving.engine().catalog();
     let near =
         |(item, score)| Near { id: external(catalog, item).to_owned(), score, title: catalog.label(item).to_owned() };
-    Json(found.into_iter().map(near).collect())
+    let withdrawn = serving.withdrawn();
+    Json(found.into_iter().filter(|(item, _)| !withdrawn.hides(*item)).take(n).map(near).collect())
 }
 
-fn unknown(item: &str) -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "unknown_item", format!("item {item:?} is not in the catalogue"))
-        .remedy("use an id of the catalogue that was ingested; new goods appear with the next build")
+/// How many to look for, so that `n` are left without those that were taken away.
+fn with_spares(serving: &Serving, n: usize) -> usize {
+    n + serving.withdrawn().all.len().min(MAX_N)
 }

@@ -11,7 +11,9 @@ use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const REQUESTS: &str = "lingxi_http_requests_total";
@@ -20,6 +22,9 @@ const SECONDS: &str = "lingxi_http_request_seconds";
 /// A request that takes longer is given up.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// So many answers are remembered for the percentiles on the page.
+const LATEST: usize = 2048;
+
 /// Upper bounds of the latency buckets, in seconds.
 const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
@@ -27,6 +32,31 @@ const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 pub struct Telemetry {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
+    started: Instant,
+    requests: AtomicU64,
+    refused: AtomicU64,
+    /// Seconds of the latest answers to API requests, in no order; `at` is the next place to write.
+    latest: Mutex<Latest>,
+}
+
+#[derive(Default)]
+struct Latest {
+    seconds: Vec<f32>,
+    at: usize,
+}
+
+/// How busy the server is.
+pub struct Load {
+    /// Since it started.
+    pub uptime: Duration,
+    /// Requests answered or refused.
+    pub requests: u64,
+    /// Those answered with 429, 503 or 5xx.
+    pub refused: u64,
+    /// Median of the latest answers, in seconds.
+    pub p50: f64,
+    /// 99th percentile of the latest answers, in seconds.
+    pub p99: f64,
 }
 
 impl Telemetry {
@@ -34,7 +64,8 @@ impl Telemetry {
         let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Full(SECONDS.into()), &BUCKETS);
         let recorder = builder.expect("the buckets are not empty").build_recorder();
         let handle = recorder.handle();
-        Telemetry { recorder, handle }
+        let (started, latest) = (Instant::now(), Mutex::default());
+        Telemetry { recorder, handle, started, requests: AtomicU64::new(0), refused: AtomicU64::new(0), latest }
     }
 
     /// Folds what was observed into the buckets; called now and then, so that observations do not pile up.
@@ -42,7 +73,35 @@ impl Telemetry {
         self.handle.run_upkeep();
     }
 
+    /// The numbers of the moment.
+    pub(super) fn load(&self) -> Load {
+        let mut seconds = self.latest.lock().unwrap_or_else(PoisonError::into_inner).seconds.clone();
+        seconds.sort_unstable_by(f32::total_cmp);
+        let at = |q: f64| seconds.get((q * seconds.len() as f64) as usize).map_or(0.0, |s| f64::from(*s));
+        Load {
+            uptime: self.started.elapsed(),
+            requests: self.requests.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            p50: at(0.5),
+            p99: at(0.99),
+        }
+    }
+
     fn observe(&self, path: &str, method: &str, status: StatusCode, seconds: f64) {
+        self.requests.fetch_add(1, Relaxed);
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            self.refused.fetch_add(1, Relaxed);
+        }
+        // The page asks for the dashboard all the time; what shoppers feel is the rest.
+        if path.starts_with("/api") && !path.starts_with("/api/dashboard") {
+            let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = latest.at;
+            match latest.seconds.get_mut(at) {
+                Some(place) => *place = seconds as f32,
+                None => latest.seconds.push(seconds as f32),
+            }
+            latest.at = (at + 1) % LATEST;
+        }
         let labels = [("path", path.to_owned()), ("method", method.to_owned()), ("status", status.as_str().to_owned())];
         metrics::with_local_recorder(&self.recorder, || {
             metrics::counter!(REQUESTS, &labels).increment(1);
@@ -76,6 +135,7 @@ fn known_method(method: &axum::http::Method) -> &'static str {
         "HEAD" => "HEAD",
         "POST" => "POST",
         "PUT" => "PUT",
+        "PATCH" => "PATCH",
         "DELETE" => "DELETE",
         _ => "other",
     }

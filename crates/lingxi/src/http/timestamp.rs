@@ -21,6 +21,11 @@ pub fn parse(value: &Value) -> Option<i64> {
     (seconds >= 0).then_some(seconds)
 }
 
+/// RFC 3339 in UTC; empty for what is no time.
+pub fn text(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| String::new(), |time| time.to_string())
+}
+
 fn whole(number: &serde_json::Number) -> Option<i64> {
     let seconds = number.as_i64().or_else(|| number.as_f64().filter(|f| f.abs() < 1e18).map(|f| f.floor() as i64))?;
     Some(if seconds.abs() >= MILLISECONDS_FROM { seconds.div_euclid(1000) } else { seconds })

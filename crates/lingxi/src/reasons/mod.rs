@@ -50,6 +50,9 @@ pub struct Part {
     /// Informative words that the past item and this one share, the rarest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<String>,
+    /// The title of the known item that a new one is most like.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub like: Option<String>,
     /// The category in which it is popular, without its parents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
@@ -93,6 +96,8 @@ pub enum By {
     Trending,
     /// Many take it in a category that the shopper likes.
     PopularInCategory,
+    /// It is new, and known goods that it is like speak for it.
+    Resembles,
     /// A constant of a model.
     Baseline,
     /// Smaller parts together.
@@ -135,6 +140,7 @@ impl Witness<'_> {
             Cause::Popular => By::Popular,
             Cause::Trending => By::Trending,
             Cause::PopularInCategory(_) => By::PopularInCategory,
+            Cause::Resembles => By::Resembles,
             Cause::Baseline => By::Baseline,
             Cause::Other => By::Other,
         };
@@ -145,7 +151,10 @@ impl Witness<'_> {
         let leader = group.past.first();
         Part {
             by,
-            past: leader.map(|(past, kind)| self.past(*past, *kind, group.past.len() - 1)),
+            past: leader
+                .filter(|_| by != By::Resembles)
+                .map(|(past, kind)| self.past(*past, *kind, group.past.len() - 1)),
+            like: leader.filter(|_| by == By::Resembles).map(|(known, _)| self.catalog.label(*known).to_string()),
             words: leader.map_or_else(Vec::new, |(past, _)| self.shared_words(item, *past)),
             category: category.map(|path| path.rsplit(" > ").next().unwrap_or(path).to_string()),
             merged: group.merged,

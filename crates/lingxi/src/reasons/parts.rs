@@ -18,7 +18,8 @@ pub(super) struct Group {
     pub cause: Cause,
     /// Sum of its contributions; f64, since hundreds of them may cancel out.
     pub value: f64,
-    /// The past goods in it, the strongest first, with what was done with each; empty for causes without.
+    /// The past goods in it, the strongest first, with what was done with each (of [`Cause::Resembles`] known goods); empty
+    /// for causes without.
     pub past: Vec<(ItemId, EventKind)>,
     /// How many causes it stands for.
     pub merged: usize,
@@ -33,6 +34,7 @@ pub(super) enum Cause {
     Popular,
     Trending,
     PopularInCategory(CategoryId),
+    Resembles,
     Baseline,
     Other,
 }
@@ -71,6 +73,7 @@ fn cause(because: Because, catalog: &Catalog) -> (Cause, Option<(ItemId, EventKi
         Because::Popular => (Cause::Popular, None),
         Because::Trending => (Cause::Trending, None),
         Because::PopularInCategory { category } => (Cause::PopularInCategory(category), None),
+        Because::Resembles { item } => (Cause::Resembles, Some((item, EventKind::Other))),
         Because::Baseline => (Cause::Baseline, None),
     }
 }

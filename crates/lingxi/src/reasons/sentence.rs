@@ -63,6 +63,7 @@ fn other(part: &Part) -> Option<String> {
         By::Popular => "many take it".into(),
         By::Trending => "many took it lately".into(),
         By::PopularInCategory => format!("many take it in {}", part.category.as_deref().unwrap_or("its category")),
+        By::Resembles => format!("new, and much like \"{}\"", part.like.as_deref().unwrap_or("other goods")),
         By::BoughtTogether | By::SimilarMeaning | By::Baseline | By::Other => return None,
     })
 }
@@ -78,7 +79,7 @@ mod tests {
     use crate::reasons::Past;
 
     fn part(by: By, value: f32) -> Part {
-        Part { by, past: None, words: Vec::new(), category: None, merged: 1, value }
+        Part { by, past: None, words: Vec::new(), like: None, category: None, merged: 1, value }
     }
 
     fn past(by: By, title: &str, more: usize, words: &[&str], value: f32) -> Part {
@@ -98,6 +99,12 @@ mod tests {
         let expected = "Because you bought \"Kids cereal\" and 3 more like it (cold, cereal) and you bought \"Oat milk\"; \
                         many take it in Dairy.";
         assert_eq!(sentence(&parts, false), expected);
+    }
+
+    #[test]
+    fn a_new_item_says_that_it_is_new_and_what_it_is_like() {
+        let new = Part { like: Some("Oat milk".into()), ..part(By::Resembles, 0.4) };
+        assert_eq!(sentence(&[new], false), "New, and much like \"Oat milk\".");
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod writer;
 
 pub use error::{Result, StoreError};
 pub use reader::{Joined, Reader};
-pub use record::{NewEvent, Shown, ShownSlot, StoredEvent};
+pub use record::{Good, NewEvent, NewItem, Shown, ShownSlot, StoredEvent, Withdrawal};
 pub use writer::Stored;
 
 use std::path::{Path, PathBuf};
@@ -110,6 +110,15 @@ impl Store {
             let _ = tell.send(result);
         })?;
         told.recv().map_err(|_| StoreError::Closed)?
+    }
+
+    /// Queues what became of goods since the build, each with its description if the shop gave one; the batch is stored
+    /// whole or not at all, and `done` is called as by [`Store::append_then`].
+    ///
+    /// # Errors
+    /// As [`Store::append_then`].
+    pub fn stock_then(&self, goods: Vec<Good>, at: i64, done: impl FnOnce(Result<()>) + Send + 'static) -> Result<()> {
+        self.enqueue(Job::Goods { goods, at, done: Box::new(done) })
     }
 
     /// A number for the next decision: unique in this store for ever, also after a crash.

@@ -1,7 +1,7 @@
 //! How stored events, decisions and their feedback come back: each call sees one consistent state of the file.
 
 use super::error::{Result, StoreError};
-use super::record::{NewEvent, Shown, ShownSlot, StoredEvent};
+use super::record::{Good, NewEvent, Shown, ShownSlot, StoredEvent, Withdrawal};
 use super::schema;
 use lingxi_data::EventKind;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -44,6 +44,29 @@ impl Reader {
             each(row.map_err(read_error)?);
         }
         Ok(())
+    }
+
+    /// The newest `limit` events that arrived before the event `seq`, newest first.
+    ///
+    /// # Errors
+    /// As [`Reader::events_after`].
+    pub fn events_before(&self, seq: i64, limit: usize) -> Result<Vec<StoredEvent>> {
+        let sql = format!("SELECT {EVENT} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?");
+        let mut statement = self.0.prepare_cached(&sql).map_err(read_error)?;
+        let rows = statement.query_map(params![seq, limit as i64], event).map_err(read_error)?;
+        rows.collect::<rusqlite::Result<Vec<_>>>().map_err(read_error)
+    }
+
+    /// What is known of goods beyond the build, in the order of their ids.
+    ///
+    /// # Errors
+    /// As [`Reader::events_after`].
+    pub fn goods(&self) -> Result<Vec<Good>> {
+        let mut statement = self.0.prepare_cached("SELECT item, what, body FROM goods").map_err(read_error)?;
+        let rows = statement.query_map([], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?))
+        });
+        rows.map_err(read_error)?.map(|row| row.map_err(read_error).and_then(good)).collect()
     }
 
     /// The last `limit` events of a shopper, in time order.
@@ -131,6 +154,14 @@ fn event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
             key: None,
         },
     })
+}
+
+fn good((item, what, body): (String, String, Option<String>)) -> Result<Good> {
+    let wrong = |why: String| StoreError::Read(format!("item {item:?}: {why}"));
+    let known =
+        Withdrawal::parse(&what).ok_or_else(|| wrong(format!("expected shown, hidden or deleted, got {what:?}")))?;
+    let body = body.map(|body| serde_json::from_str(&body)).transpose().map_err(|why| wrong(why.to_string()))?;
+    Ok(Good { item, what: known, body })
 }
 
 fn read_error(e: rusqlite::Error) -> StoreError {

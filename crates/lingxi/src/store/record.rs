@@ -1,6 +1,8 @@
 //! What is stored: events and decisions under external ids, which outlive every build.
 
 use lingxi_data::{Decision, EventKind};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// An event as it arrives.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,62 @@ pub struct StoredEvent {
     pub seq: i64,
     /// What arrived; read back, it has no key.
     pub event: NewEvent,
+}
+
+/// An item as the shop describes it after the build.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewItem {
+    /// The shop's id.
+    pub id: String,
+    /// Short name.
+    pub title: String,
+    /// What the language model reads; absent: title, categories and labels.
+    pub text: Option<String>,
+    /// Category paths (`grocery > dairy`), the main one first.
+    pub categories: Vec<String>,
+    /// In the shop's currency.
+    pub price: Option<f32>,
+    /// Further attributes.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What became of an item since the last build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// It is for sale again.
+    Shown,
+    /// It is kept and not shown.
+    Hidden,
+    /// It is gone.
+    Deleted,
+}
+
+impl Withdrawal {
+    /// As it is stored.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Withdrawal::Shown => "shown",
+            Withdrawal::Hidden => "hidden",
+            Withdrawal::Deleted => "deleted",
+        }
+    }
+
+    /// Back from how it is stored.
+    pub(super) fn parse(name: &str) -> Option<Withdrawal> {
+        [Withdrawal::Shown, Withdrawal::Hidden, Withdrawal::Deleted].into_iter().find(|what| what.name() == name)
+    }
+}
+
+/// What is known of an item beyond the build.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Good {
+    /// The shop's id.
+    pub item: String,
+    /// Whether it is for sale.
+    pub what: Withdrawal,
+    /// Its description, if the shop gave a new one.
+    pub body: Option<NewItem>,
 }
 
 /// A slate as it was shown, under external ids.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Written into the file; a store of another version is refused, not guessed at.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// "lgxi": tells our file from any other SQLite database.
 const APPLICATION: i64 = 0x6c67_7869;
@@ -57,6 +57,16 @@ CREATE TABLE feedback (
 ) STRICT;
 ";
 
+/// What version 2 added.
+const GOODS: &str = "
+CREATE TABLE goods (
+    item TEXT PRIMARY KEY,
+    what TEXT NOT NULL,                         -- shown, hidden or deleted
+    body TEXT,                                  -- JSON, if the shop described it
+    at   INTEGER NOT NULL                       -- unix seconds
+) STRICT, WITHOUT ROWID;
+";
+
 /// Opens `path` for the one writer and makes the tables if the file is new. The second value is the first decision id
 /// of this opening: the number of openings in the upper bits, so that an id given out and lost in a crash never returns.
 pub fn open_to_write(path: &Path) -> Result<(Connection, u64)> {
@@ -95,6 +105,7 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
     let (application, version) = (read("application_id")?.unwrap_or(0), read("user_version")?.unwrap_or(0));
     match (application, version) {
         (APPLICATION, VERSION) => return Ok(()),
+        (APPLICATION, 1) => return upgrade(connection, GOODS).map_err(sql),
         (0, 0) => {}
         (APPLICATION, newer) => {
             return Err(wrong(format!("expected version {VERSION}, got {newer}; use the lingxi that wrote it")));
@@ -108,8 +119,17 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
     let transaction = connection.transaction().map_err(sql)?;
     transaction.execute_batch(TABLES).map_err(sql)?;
     transaction.pragma_update(None, "application_id", APPLICATION).map_err(sql)?;
-    transaction.pragma_update(None, "user_version", VERSION).map_err(sql)?;
-    transaction.commit().map_err(sql)
+    transaction.pragma_update(None, "user_version", 1).map_err(sql)?;
+    transaction.commit().map_err(sql)?;
+    upgrade(connection, GOODS).map_err(sql)
+}
+
+/// Adds the tables of a newer version, whole or not at all.
+fn upgrade(connection: &mut Connection, tables: &str) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(tables)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
 }
 
 fn fail(path: &Path, why: impl std::fmt::Display) -> StoreError {

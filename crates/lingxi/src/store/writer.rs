@@ -4,9 +4,10 @@
 //! No timer is needed to fill a group: while one group is being synced, the next one gathers in the queue.
 
 use super::error::{Result, StoreError};
-use super::record::{NewEvent, Shown, StoredEvent};
+use super::record::{Good, NewEvent, Shown, StoredEvent};
 use super::{StoreCounts, StoreOptions};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
@@ -23,6 +24,7 @@ type Done = Box<dyn FnOnce(Result<Stored>) + Send>;
 pub enum Job {
     Events { events: Vec<NewEvent>, done: Done },
     Decision(Shown),
+    Goods { goods: Vec<Good>, at: i64, done: Box<dyn FnOnce(Result<()>) + Send> },
 }
 
 /// A batch that is on disk.
@@ -67,7 +69,7 @@ impl Writer {
 
     fn store(&mut self, group: Vec<Job>) {
         let window = self.options.join_window;
-        let mut waiting = Vec::new();
+        let (mut waiting, mut stocked) = (Vec::new(), Vec::new());
         let mut decisions = 0;
         let written = in_transaction(&mut self.connection, |transaction| {
             for job in group {
@@ -79,6 +81,9 @@ impl Writer {
                         Ok(()) => decisions += 1,
                         Err(e) => tracing::error!(decision = shown.id, "a decision was not stored: {e}"),
                     },
+                    Job::Goods { goods, at, done } => {
+                        stocked.push((done, alone(transaction, |t| stock(t, &goods, at))));
+                    }
                 }
             }
         });
@@ -87,6 +92,9 @@ impl Writer {
             Err(e) => tracing::error!("a group of {} batches was not stored: {e}", waiting.len()),
         }
         for (done, result) in waiting {
+            done(written.clone().and(result));
+        }
+        for (done, result) in stocked {
             done(written.clone().and(result));
         }
     }
@@ -152,6 +160,19 @@ fn join(connection: &Connection, seq: i64, event: &NewEvent, window: i64) -> rus
         "INSERT INTO feedback (event, decision, place, kind) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
     )?;
     Ok(answer.execute(params![seq, decision, place, event.kind.name()])? == 1)
+}
+
+/// Keeps what became of goods; a description stays until there is a new one.
+fn stock(connection: &Connection, goods: &[Good], at: i64) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO goods (item, what, body, at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET what = ?2, body = coalesce(?3, body), at = ?4",
+    )?;
+    for good in goods {
+        let body = good.body.as_ref().map(|body| json!(body).to_string());
+        insert.execute(params![good.item, good.what.name(), body, at])?;
+    }
+    Ok(())
 }
 
 fn insert_decision(connection: &Connection, shown: &Shown) -> rusqlite::Result<()> {

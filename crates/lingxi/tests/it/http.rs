@@ -183,7 +183,7 @@ fn malformed_addresses_are_refused_in_the_same_shape() {
     check("/api/search?q=%20", 400, Some("q"));
     check("/api/search?q=%FF", 400, Some("q"));
     check("/api/nothing", 404, None);
-    check("/api/feedback", 405, None);
+    check_refusal(server.send("DELETE", "/api/search", ""), 405, None);
 }
 
 #[test]

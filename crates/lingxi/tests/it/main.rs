@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod assets;
+mod catalogue;
 mod http;
 mod hub;
 mod ingest;

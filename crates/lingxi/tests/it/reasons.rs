@@ -10,6 +10,7 @@ use lingxi_data::{
     UserId,
 };
 use lingxi_decide::{ExactRecall, PolicyConfig, Repeats, Rules, RulesConfig, Stages, decide};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 const ITEMS: usize = 60;
@@ -79,9 +80,11 @@ fn reasons(form: Form, user: u32, n: usize, config: RulesConfig) -> Vec<Reason> 
     let context = Context { user: Some(UserId(user)), history, now: 200 * DAY };
     let recall = ExactRecall::new(score.clone());
     let policy = PolicyConfig::EpsilonGreedy { epsilon: 0.3 }.build().unwrap();
-    let stages = Stages { recall: &recall, score: &*score, rules: &rules, policy: &*policy, candidates: ITEMS };
+    let withdrawn = HashSet::new();
+    let (score, policy) = (&*score, &*policy);
+    let stages = Stages { recall: &recall, score, rules: &rules, policy, candidates: ITEMS, withdrawn: &withdrawn };
     let slate = decide(&stages, &context, n, u64::from(user));
-    let witness = Witness { catalog: &catalog, words: &words, score: &*score, rules: &rules };
+    let witness = Witness { catalog: &catalog, words: &words, score, rules: &rules };
     slate.slots.iter().map(|slot| witness.explain(&context, slot, &slate.kept_away)).collect()
 }
 
@@ -123,7 +126,7 @@ fn a_new_shopper_is_told_that_the_item_is_popular() {
 fn rules_and_exploration_have_their_say() {
     let config = RulesConfig { per_category: Some(1), repeats: Repeats::Never {}, ..RulesConfig::default() };
     let strict = reasons(Form::Dense, 3, 4, config);
-    let said = strict[0].rules.join("; ");
+    let said = strict.iter().map(|reason| reason.rules.join("; ")).collect::<Vec<_>>().join("; ");
     assert!(said.contains("already bought") && said.contains("at most 1 per category"), "{said}");
     let all = reasons(Form::Dense, 3, ITEMS, RulesConfig::default());
     let explored: Vec<&Reason> = all.iter().filter(|reason| reason.explored).collect();

@@ -1,9 +1,10 @@
 //! A small shop of generated data behind the real models, and a server on a free port to ask it.
 
-use lingxi::http::{App, AppOptions, Engine, serve_until};
+use lingxi::http::{App, AppOptions, Engine, Front, serve_until};
 use lingxi::live::Known;
+use lingxi::pipeline::Ask;
 use lingxi::reasons::{Reason, Witness, WordIndex};
-use lingxi::store::{Store, StoreOptions};
+use lingxi::store::{NewItem, Store, StoreOptions};
 use lingxi_behaviour::blend::Blend;
 use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::{self, ItemModelConfig};
@@ -37,6 +38,7 @@ pub struct Shop {
     model: Arc<dyn Score>,
     rules: Rules,
     policy: Box<dyn lingxi_data::Policy>,
+    front: Front,
 }
 
 impl Shop {
@@ -61,7 +63,8 @@ impl Shop {
         let model = Arc::new(model(&log, &catalog));
         let rules = Rules::new(RulesConfig::default(), &catalog).unwrap();
         let words = WordIndex::new(&catalog.texts);
-        Shop { users, catalog, words, log, model, rules, policy: policy.build().unwrap() }
+        let front = Front { name: "shop".into(), timed: true, ..Front::default() };
+        Shop { users, catalog, words, log, model, rules, policy: policy.build().unwrap(), front }
     }
 }
 
@@ -87,10 +90,20 @@ impl Engine for Shop {
         Fingerprint::of([b"shop".as_slice()])
     }
 
-    fn recommend(&self, context: &Context<'_>, n: usize, id: u64, seed: u64) -> (Decision, Vec<KeptAway>) {
+    fn front(&self) -> &Front {
+        &self.front
+    }
+
+    fn labels(&self, user: UserId) -> Vec<(&str, &str)> {
+        vec![("taste", KINDS[[0, 0, 1, 2, 0][user.index() % 5]])]
+    }
+
+    fn recommend(&self, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>) {
+        let Ask { context, n, id, seed, withdrawn } = *ask;
         let recall = ExactRecall::new(self.model.clone());
         let (score, rules, policy) = (&*self.model, &self.rules, &*self.policy);
-        let slate = decide(&Stages { recall: &recall, score, rules, policy, candidates: 60 }, context, n, seed);
+        let slate =
+            decide(&Stages { recall: &recall, score, rules, policy, candidates: 60, withdrawn }, context, n, seed);
         let (user, at, slots) = (context.user, context.now, slate.slots);
         let decision = Decision { id, user, at, policy: policy.version(), snapshot: self.fingerprint(), seed, slots };
         (decision, slate.kept_away)
@@ -115,6 +128,14 @@ impl Engine for Shop {
         items.sort_by(|a, b| b.1.total_cmp(&a.1));
         items.truncate(n);
         items
+    }
+
+    fn reads_goods(&self) -> bool {
+        false
+    }
+
+    fn with_goods(&self, _: &[NewItem]) -> Option<Arc<dyn Engine>> {
+        None
     }
 
     fn search(&self, text: &str, n: usize) -> Option<Vec<(ItemId, f32)>> {
@@ -152,7 +173,7 @@ impl Server {
         let thread = std::thread::spawn(move || {
             serve_until(listener, served, async { drop(stopped.await) }).unwrap();
         });
-        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let config = ureq::Agent::config_builder().http_status_as_error(false).allow_non_standard_methods(true).build();
         Server { address, app, stop: Some(stop), thread: Some(thread), agent: config.into() }
     }
 
@@ -177,6 +198,14 @@ impl Server {
             request = request.header("idempotency-key", key);
         }
         let mut response = request.send(body.as_ref()).unwrap();
+        let body = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), serde_json::from_str(&body).expect("every answer is JSON"))
+    }
+
+    /// Status and body of a request with another method.
+    pub fn send(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+        let request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        let mut response = self.agent.run(request.body(body.to_owned()).unwrap()).unwrap();
         let body = response.body_mut().read_to_string().unwrap();
         (response.status().as_u16(), serde_json::from_str(&body).expect("every answer is JSON"))
     }

@@ -74,10 +74,19 @@ impl Served {
         serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
     }
 
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let mut response = ureq::post(format!("http://{}{path}", self.address)).send(body.to_string()).unwrap();
+        serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
+    }
+
+    /// Whether an item is in what a path answers.
+    fn shows(&self, path: &str, item: &str) -> bool {
+        self.get(path).to_string().contains(&format!("\"{item}\""))
+    }
+
     fn buy(&self, user: &str, item: &str) {
-        let row = json!([{"FeedbackType": "purchase", "UserId": user, "ItemId": item}]).to_string();
-        let mut response = ureq::post(format!("http://{}/api/feedback", self.address)).send(row).unwrap();
-        assert_eq!(response.body_mut().read_to_string().unwrap(), r#"{"RowAffected":1}"#);
+        let row = json!([{"FeedbackType": "purchase", "UserId": user, "ItemId": item}]);
+        assert_eq!(self.post("/api/feedback", &row), json!({"RowAffected": 1}));
     }
 }
 
@@ -114,4 +123,73 @@ fn a_shop_serves_from_its_files_is_killed_and_goes_on_where_it_was() {
     assert_eq!(served.child.wait().unwrap().code(), Some(0), "asked to stop, it stops cleanly");
     let last = served.lines.by_ref().map_while(Result::ok).last();
     assert!(last.is_some_and(|line| line.contains("stopped")));
+}
+
+/// Lets a shop in `folder` read its goods with the encoder of this machine's asset cache; false, and a word about it, if
+/// there is none.
+fn with_encoder(folder: &Path) -> bool {
+    let here = lingxi::assets::cache::directory().unwrap().join("assets");
+    if !here.join("all-MiniLM-L6-v2").is_dir() {
+        println!("SKIPPED: the language model is not here; lingxi assets fetch all-MiniLM-L6-v2");
+        return false;
+    }
+    std::fs::create_dir_all(folder.join("cache")).unwrap();
+    std::os::unix::fs::symlink(here, folder.join("cache/assets")).unwrap();
+    let recipe = RECIPE.replace("encoder = \"\"", "encoder = \"all-MiniLM-L6-v2\"");
+    std::fs::write(folder.join("recipe.toml"), recipe).unwrap();
+    true
+}
+
+#[test]
+fn a_new_item_is_found_like_others_and_recommended_as_soon_as_it_is_posted_and_after_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    files(dir.path());
+    if !with_encoder(dir.path()) {
+        return;
+    }
+    let served = Served::start(dir.path());
+    let bolt =
+        json!({"ItemId": "bolt-new", "IsHidden": false, "Comment": "bolt number 7, stainless", "Labels": {"size": 7}});
+    assert_eq!(served.post("/api/item", &bolt), json!({"RowAffected": 1}));
+    let everywhere = |served: &Served| {
+        [
+            served.shows("/api/search?q=stainless+bolt&n=3", "bolt-new"),
+            served.shows("/api/item-to-item/similar/bolt-7?n=3", "bolt-new"),
+            served.shows("/api/recommend/bolt-lover-1?n=12", "bolt-new"),
+            served.shows("/api/item-to-item/similar/bolt-new?n=5", "bolt-7"),
+        ]
+    };
+    assert_eq!(everywhere(&served), [true; 4]);
+    assert!(!served.shows("/api/recommend/tea-lover-1?n=12", "bolt-new"), "who buys tea is not shown bolts");
+    served.buy("newcomer", "bolt-4");
+    let slate = served.get("/api/recommend/newcomer?n=20&explain=true");
+    let place = slate
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|place| place["ItemId"] == "bolt-new")
+        .expect("bolts for a buyer of bolts");
+    let sum: f64 = place["Parts"].as_array().unwrap().iter().map(|part| part["value"].as_f64().unwrap()).sum();
+    assert!((sum - place["Score"].as_f64().unwrap()).abs() < 1e-4, "{place}");
+    let more =
+        json!([{"ItemId": "tea-new", "Comment": "tea number 21"}, {"ItemId": "tea-0", "Comment": "Renamed tea"}]);
+    assert_eq!(served.post("/api/items", &more), json!({"RowAffected": 2}));
+    drop(served); // SIGKILL
+
+    let served = Served::start(dir.path());
+    assert_eq!(everywhere(&served), [true; 4], "what was acknowledged came back");
+    assert_eq!(served.get("/api/item/tea-0")["Title"], json!("Renamed tea"));
+    let hidden = json!({"ItemId": "bolt-new", "IsHidden": true, "Comment": "bolt number 7, stainless"});
+    served.post("/api/item", &hidden);
+    assert_eq!(everywhere(&served)[..3], [false; 3]);
+    for wrong in [
+        json!({"ItemId": "x"}),
+        json!({"ItemId": "", "Comment": "a"}),
+        json!({"ItemId": "x", "Comment": "a", "Prize": 1}),
+        json!({"ItemId": "x", "Comment": "a", "Price": -1}),
+        json!([]),
+    ] {
+        let refused = ureq::post(format!("http://{}/api/item", served.address)).send(wrong.to_string());
+        assert!(matches!(refused, Err(ureq::Error::StatusCode(400))), "{wrong}: {refused:?}");
+    }
 }
