@@ -10,6 +10,7 @@ use lingxi::{commands, failure};
 
 fn main() -> ExitCode {
     start_log();
+    quiet_parquet();
     let done = match Cli::parse().command {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Assets(args) => commands::assets::run(&args),
@@ -33,4 +34,14 @@ fn start_log() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// The Parquet reader panics on some damaged files. Ingest catches that and names the file, so the panic itself goes to the
+/// log; all other panics are told as ever.
+fn quiet_parquet() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| match panic.location().map(|at| at.file()) {
+        Some(file) if file.contains("parquet-") || file.contains("arrow-") => tracing::debug!("{panic}"),
+        _ => tell(panic),
+    }));
 }

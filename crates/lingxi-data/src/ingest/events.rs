@@ -123,7 +123,10 @@ impl EventReader<'_> {
         }
         let at = time::seconds(cell).ok_or_else(refused)?;
         let believed = (self.clean.earliest..=self.clean.latest).contains(&at);
-        if believed || !self.clean.runs(Rule::BadTimestamp) { Ok(at) } else { Err(refused()) }
+        if believed || !self.clean.runs(Rule::BadTimestamp) {
+            return Ok(at);
+        }
+        Err(Refused::new(Rule::BadTimestamp, "at", format!("time {} is outside the believed range", cell.show())))
     }
 
     fn kind(&self, layout: &Layout, cells: &[Cell<'_>], note: &mut Note<'_>) -> Taken<EventKind> {

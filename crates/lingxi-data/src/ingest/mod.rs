@@ -93,8 +93,9 @@ pub fn read(source: &Source, base: &Path, progress: &mut dyn FnMut(Progress<'_>)
     let parts: Vec<Option<Part>> = source.events.iter().map(|f| f.part).collect();
     let (interactions, parts) = sequence::arrange(raw, users.len(), items.len(), &parts, clean, &mut report)?;
     if interactions.is_empty() {
-        let got = format!("none left after cleaning:\n{report}");
-        return Err(InputError::new(base.join(&source.events[0].path), "events", got, "see the report above").into());
+        let got = "none left after cleaning";
+        let remedy = format!("switch off in [data.clean] what dropped them:\n{report}");
+        return Err(InputError::new(base.join(&source.events[0].path), "events", got, remedy).into());
     }
     complete(&mut catalog, items, &unit_prices);
     let buckets = source.items.as_ref().map_or(10, |f| f.price_buckets);

@@ -154,14 +154,19 @@ impl Report {
         if misread == 0 || misread as f64 <= clean.max_misread * f.read as f64 {
             return Ok(());
         }
-        let bad = self.rules.iter().filter(|r| r.rule.is_misread());
-        let example = bad.flat_map(|r| r.examples.iter().map(move |e| (r.rule, e))).find(|(_, e)| e.file == file);
-        let example =
-            example.map_or(String::new(), |(rule, e)| format!(" (line {}: {}: {})", e.line, rule.name(), e.what));
+        // The rule that dropped most is told first: it names what is wrong with the description.
+        let mut bad: Vec<(&RuleReport, &Example)> = (self.rules.iter().filter(|r| r.rule.is_misread()))
+            .filter_map(|r| Some((r, r.examples.iter().find(|e| e.file == file)?)))
+            .collect();
+        bad.sort_by_key(|(r, _)| std::cmp::Reverse(r.dropped[f.role as usize]));
+        let tell = |(r, e): &(&RuleReport, &Example)| {
+            format!("{} {} times, first in line {}: {}", r.rule.name(), r.dropped[f.role as usize], e.line, e.what)
+        };
+        let examples: String = bad.iter().map(|found| format!("; {}", tell(found))).collect();
         Err(InputError::new(
             &f.path,
             format!("at most {:.0} % of rows misread", clean.max_misread * 100.0),
-            format!("{misread} of {} rows{example}", f.read),
+            format!("{misread} of {} rows{examples}", f.read),
             "check format and columns of this file, or raise clean.max_misread",
         )
         .into())

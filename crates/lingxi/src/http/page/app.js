@@ -2,7 +2,7 @@
 // out: the filled skeleton of index.html. Quality and health lie in figures.js.
 
 import { Refused, ask, feedback, get, path, query } from "./api.js";
-import { bar, button, byId, el, step } from "./draw.js";
+import { bar, button, byId, el, note, step } from "./draw.js";
 import { drawHealth, drawQuality, hideHealth, showHealth, showQuality } from "./figures.js";
 import * as words from "./words.js";
 const { t } = words;
@@ -16,24 +16,27 @@ const KINDS = ["view", "cart", "buy"];
 function fail(error) {
   if (!(error instanceof Refused)) console.error(error);
   const [message, remedy] = words.refusal(error);
-  const text = el("p", {}, el("strong", {}, message), remedy && ` ${remedy}`);
+  const text = el("p", {}, el("strong", {}, message), remedy && [el("br"), remedy]);
   byId("alert").replaceChildren(text, button(".quiet", calm, t("close")));
+  if (byId("product").open) sayInside(`${message} ${remedy}`);
 }
 
 const calm = () => byId("alert").replaceChildren();
 
-/** Behind an open dialog nothing is read out, so the panel says it too. */
 function announce(text) {
   byId("announce").textContent = text;
+  sayInside(text);
+}
+
+/** What lies behind an open dialog is neither seen nor read out, so the panel says it too. */
+function sayInside(text) {
   const inside = byId("product").querySelector(".said");
   if (inside) inside.textContent = text;
 }
 
-const note = (text) => el("p.note.empty", {}, text);
-
 // ---- the shop
 
-const shop = { user: "", users: [], cursor: "", history: null, all: false, slate: null, decision: "", fresh: new Set(), open: new Set(), query: "", found: null, turn: 0, busy: false };
+const shop = { user: "", users: [], cursor: "", history: null, all: false, slate: null, failed: false, decision: "", fresh: new Set(), open: new Set(), query: "", found: null, turn: 0, busy: false };
 
 const shopAddress = (user) => "#/shop/" + encodeURIComponent(user);
 const go = (user) => (location.hash = shopAddress(user));
@@ -44,7 +47,7 @@ async function showShop(user) {
   if (!user && shop.user) return history.replaceState(null, "", shopAddress(shop.user));
   if (!user) return location.replace(shopAddress(shop.users[0]?.UserId ?? "new-1"));
   if (user === shop.user) return;
-  Object.assign(shop, { user, history: null, slate: null, decision: "", all: false, fresh: new Set(), open: new Set() });
+  Object.assign(shop, { user, history: null, slate: null, failed: false, decision: "", all: false, fresh: new Set(), open: new Set() });
   announce("");
   drawShop();
   await loadShopper();
@@ -52,13 +55,19 @@ async function showShop(user) {
 
 async function moreUsers() {
   try {
-    const page = await get("/api/users" + query({ n: PAGE, cursor: shop.cursor }));
+    const page = await get("/api/users" + query({ n: 20, cursor: shop.cursor }));
     shop.users.push(...page.Users);
     shop.cursor = page.Cursor;
   } catch (error) {
     fail(error);
   }
   drawUsers();
+}
+
+/** What stands where there are no rows: still loading, not to be loaded, or really none. */
+function vacant(rows, failed, empty, again) {
+  if (rows) return note(t(empty));
+  return failed ? note(t("failed"), again, t("again")) : note(t("loading"));
 }
 
 /** Reads history and slate; an answer for a shopper who is no longer looked at is dropped. */
@@ -76,8 +85,9 @@ async function loadShopper() {
     shop.slate = slate.value.body;
     shop.decision = slate.value.headers.get("lingxi-decision") ?? "";
   }
-  drawShop();
   const failed = [past, slate].find((answer) => answer.status === "rejected");
+  shop.failed = Boolean(failed);
+  drawShop();
   if (failed) fail(failed.reason);
   else calm();
   return slate.status === "fulfilled";
@@ -157,7 +167,7 @@ function drawUsers() {
 
 function drawHistory() {
   const rows = shop.history ?? [];
-  const key = !shop.history ? "loading" : rows.length ? "historyNote" : "historyEmpty";
+  const key = !shop.history ? (shop.failed ? "failed" : "loading") : rows.length ? "historyNote" : "historyEmpty";
   byId("history-note").textContent = t(key, { user: shop.user });
   byId("history").replaceChildren(...rows.map((event) => eventRow(event, false)));
   byId("history").classList.toggle("few", !shop.all);
@@ -174,9 +184,9 @@ function drawSlate() {
   byId("decision").textContent = shop.decision && t("decision", { id: shop.decision });
   const best = Math.max(...(shop.slate ?? []).map((place) => place.Score));
   const cards = (shop.slate ?? []).map((place) => slateCard(place, best));
-  if (!cards.length) cards.push(note(t(shop.slate ? "slateEmpty" : "loading")));
+  if (!cards.length) cards.push(vacant(shop.slate, shop.failed, "slateEmpty", loadShopper));
   slate.replaceChildren(...cards);
-  slate.setAttribute("aria-busy", shop.slate ? "false" : "true");
+  slate.setAttribute("aria-busy", String(!shop.slate && !shop.failed));
   if (place) refocus(place);
 }
 
@@ -230,7 +240,7 @@ function slateCard(place, best) {
     shop.fresh.has(place.ItemId) && el("span.badge.fresh", {}, t("isNew")),
     place.Explored && el("span.badge.explore", {}, t("exploring")),
   ];
-  const measures = el("div.measures", {}, measure("score", words.exact(place.Score, 2), place.Score / best), measure("chance", words.percent(place.Propensity)));
+  const measures = el("div.measures", {}, measure("score", words.exact(place.Score, 2), best > 0 ? place.Score / best : 0), measure("chance", words.percent(place.Propensity)));
   return card(place.ItemId, place.Title, [measures, el("p.reason", {}, words.reason(place)), why(place)], badges);
 }
 
@@ -257,7 +267,7 @@ function eventRow(event, withUser) {
 }
 
 function itemRow(item) {
-  const about = [item.Categories.join(", "), item.Price !== null && words.number(item.Price), item.IsHidden && t("hidden")];
+  const about = [item.Categories.join(", "), item.Price !== null && words.exact(item.Price, 2), item.IsHidden && t("hidden")];
   return el("li", {}, titleButton(item.ItemId, item.Title), el("span", {}, about.filter(Boolean).join(" · ")));
 }
 
@@ -273,9 +283,9 @@ async function openProduct(id) {
   if (panel.dataset.item !== id) return;
   if (item.status === "rejected") {
     const [message, remedy] = words.refusal(item.reason);
-    panel.replaceChildren(top(id), el("p", { role: "alert" }, `${message} ${remedy}`));
+    panel.replaceChildren(top(id), el("p", { role: "alert" }, message, el("br"), remedy));
   } else {
-    panel.replaceChildren(top(item.value.Title || id), ...aboutItem(item.value), ...near(similar.value ?? []));
+    panel.replaceChildren(top(item.value.Title || id), ...aboutItem(item.value), ...near(similar));
   }
   panel.scrollTop = 0;
   byId("product-title").focus();
@@ -284,7 +294,7 @@ async function openProduct(id) {
 function aboutItem(item) {
   const facts = [
     [t("category"), item.Categories.join(", ")],
-    [t("price"), item.Price === null ? "" : words.number(item.Price)],
+    [t("price"), item.Price === null ? "" : words.exact(item.Price, 2)],
     [t("id"), item.ItemId],
     ...Object.entries(item.Labels ?? {}).map(([name, value]) => [name.replaceAll("_", " "), String(value)]),
   ].filter(([, value]) => value);
@@ -299,22 +309,24 @@ function aboutItem(item) {
   ].filter(Boolean);
 }
 
-function near(hits) {
-  const rows = hits.map((hit) => el("li", {}, titleButton(hit.Id, hit.Title), el("span", {}, `${t("match")} ${words.exact(hit.Score, 2)}`)));
-  return [el("h3", {}, t("similar")), rows.length ? el("ul.rows", {}, rows) : note(t("similarNone"))];
+function near({ value, status }) {
+  const row = (hit) => el("li", {}, titleButton(hit.Id, hit.Title), el("span", {}, `${t("match")} ${words.exact(hit.Score, 2)}`));
+  const missing = note(t(status === "fulfilled" ? "similarNone" : "failed"));
+  return [el("h3", {}, t("similar")), value?.length ? el("ul.rows", {}, value.map(row)) : missing];
 }
 
 // ---- pages of items and events
 
 /** A list that is read a page at a time; the cursors of the pages before make the way back. */
 function pages(id, address, field, row, empty) {
-  const state = { cursors: [""], next: "", rows: null };
+  const state = { cursors: [""], next: "", rows: null, failed: false };
   async function load(cursors) {
     try {
       const page = await get(address + query({ n: PAGE, cursor: cursors.at(-1) }));
-      Object.assign(state, { cursors, next: page.Cursor, rows: page[field] });
+      Object.assign(state, { cursors, next: page.Cursor, rows: page[field], failed: false });
       calm();
     } catch (error) {
+      state.failed = true;
       fail(error);
     }
     draw();
@@ -327,7 +339,7 @@ function pages(id, address, field, row, empty) {
   }
   function draw() {
     const rows = state.rows?.map(row) ?? [];
-    byId(id).replaceChildren(...(rows.length ? rows : [el("li", {}, note(t(state.rows ? empty : "loading")))]));
+    byId(id).replaceChildren(...(rows.length ? rows : [el("li", {}, vacant(state.rows, state.failed, empty, () => load(state.cursors)))]));
     const before = button(".quiet", () => turn(state.cursors.slice(0, -1), true), t("before"));
     const after = button(".quiet", () => turn([...state.cursors, state.next], false), t("after"));
     before.disabled = state.cursors.length < 2;
@@ -434,7 +446,7 @@ function listen() {
   on("theme-toggle", "click", changeTheme);
   on("product", "click", (event) => event.target === byId("product") && byId("product").close());
   on("product", "close", () => (byId("product").dataset.item = ""));
-  document.querySelector(".skip").addEventListener("click", (event) => (event.preventDefault(), byId("main").focus()));
+  document.querySelector(".skip").addEventListener("click", (event) => (event.preventDefault(), byId(current === "shop" ? "h-slate" : "main").focus()));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawTheme);
   addEventListener("hashchange", route);
 }

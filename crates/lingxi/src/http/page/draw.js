@@ -26,6 +26,9 @@ export const svg = (tag, props = {}, ...children) => fill(document.createElement
 /** A button that is no submit. */
 export const button = (spec, onclick, ...children) => el("button" + spec, { type: "button", onclick }, ...children);
 
+/** A sentence where content is missing, with a button where trying again may help. */
+export const note = (text, again, label) => el("p.note.empty", {}, text, again && [" ", button(".quiet", again, label)]);
+
 export const byId = (id) => document.getElementById(id);
 
 /** A place on an axis in per cent; room is left for dots at both ends. */

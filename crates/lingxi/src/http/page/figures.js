@@ -1,7 +1,7 @@
 // Quality and health. In: /api/dashboard/evaluation and /api/dashboard/stats; out: the charts and tables of the two views.
 
 import { get } from "./api.js";
-import { bar, byId, curves, dash, el, interval, span, sparkline } from "./draw.js";
+import { bar, byId, curves, dash, el, interval, note, span, sparkline } from "./draw.js";
 import * as words from "./words.js";
 const { t } = words;
 
@@ -10,7 +10,7 @@ const GROUPS = 12;
 
 // ---- quality
 
-const quality = { data: null, missing: false, base: "ndcg", places: "10", all: false };
+const quality = { data: null, why: "loading", base: "ndcg", places: "10", all: false };
 
 export async function showQuality() {
   drawQuality();
@@ -18,16 +18,16 @@ export async function showQuality() {
   try {
     quality.data = await get("/api/dashboard/evaluation");
   } catch (error) {
-    quality.missing = error.status === 404;
-    if (!quality.missing) throw error;
+    quality.why = error.status === 404 ? "qualityNone" : "failed";
+    if (error.status !== 404) throw error;
   } finally {
     drawQuality();
   }
 }
 
 export function drawQuality() {
-  const { data, missing } = quality;
-  if (!data) return byId("quality").replaceChildren(el("p.note", {}, t(missing ? "qualityNone" : "loading")));
+  const { data, why } = quality;
+  if (!data) return byId("quality").replaceChildren(note(t(why), why === "failed" && (() => showQuality().catch(() => {})), t("again")));
   const parts = [compared, groups, tests, mix, learning, table, others].map((part) => part(data)).filter(Boolean);
   byId("quality").replaceChildren(...parts);
 }
@@ -73,7 +73,7 @@ function protocolSaid({ split, protocol, seed, cases }) {
 /** Rows of dots with intervals on one axis: `{name, note, value, pair, strong}`. */
 function chart(rows) {
   const shown = rows.filter((row) => Number.isFinite(row.value));
-  if (!shown.length) return el("p.note", {}, "–");
+  if (!shown.length) return note("–");
   const axis = span(shown.flatMap((row) => [row.value, ...(row.pair ?? [])]));
   const line = (row) =>
     el(row.strong ? "li.strong" : "li", {},
@@ -151,7 +151,7 @@ function table(data) {
   const line = (row) =>
     el(row === data.result ? "tr.strong" : "tr", {}, el("th", { scope: "row" }, named(row, data)), names.map((name) => cell(row, name)));
   const head = el("tr", {}, el("th", { scope: "col" }, t("model")), names.map((name) => el("th", { scope: "col" }, name)));
-  const whole = el("table", {}, el("caption", {}, protocolSaid(data.result)), el("thead", {}, head), el("tbody", {}, ourModels(data).map(line)));
+  const whole = el("table", {}, el("caption", {}, el("span", {}, protocolSaid(data.result))), el("thead", {}, head), el("tbody", {}, ourModels(data).map(line)));
   return panel(t("table"), el("div.scroll", { tabindex: 0, role: "region", "aria-label": t("table") }, whole));
 }
 
@@ -224,7 +224,7 @@ function tile(label, value, values) {
 
 export function drawHealth() {
   const { stats, reached } = health;
-  if (!stats && !reached && !health.timer) return byId("health").replaceChildren(el("p.note", {}, t("loading")));
+  if (!stats && !reached && !health.timer) return byId("health").replaceChildren(note(t("loading")));
   const up = reached && stats.Ready;
   const state = el("p.state", {}, el(up ? "span.lamp.on" : "span.lamp", { "aria-hidden": "true" }, up ? "✓" : "!"), el("b", {}, t(up ? "ready" : "notReady")), " ", t(up ? "readyNote" : "notReadyNote"));
   byId("health").replaceChildren(state, ...(stats ? [tiles(stats), el("p.note", {}, `${t("snapshot")} ${stats.Snapshot}`)] : []));

@@ -14,6 +14,8 @@ const TEXTS = {
   foot: ["Lingxi {version} · {about}", "灵犀 {version} · {about}"],
   close: ["Close", "关闭"],
   loading: ["Loading …", "正在加载……"],
+  failed: ["This could not be loaded.", "无法加载。"],
+  again: ["Try again", "重试"],
   unreachable: ["The server does not answer.", "服务器没有响应。"],
   unreachableRemedy: ["See whether it is still running, then try again.", "请确认它仍在运行，然后重试。"],
 
