@@ -4,7 +4,11 @@
 //!
 //! Items are packed into panels of 32, number by number, `[d,32]`; queries into groups of 12, `[d,12]`. A tile is one
 //! panel times one group: 24 vector accumulators of AVX-512. Every dot product is summed in the order of its `d`
-//! numbers, so that it does not depend on the place of query or item.
+//! numbers, so that it does not depend on the place of query or item. Where the processor has bf16, [`screened`] does the
+//! same with half the arithmetic.
+
+#[cfg(target_arch = "x86_64")]
+mod screened;
 
 use crate::cpu::{fma, per_level};
 use crate::products::dot_body;
@@ -44,6 +48,11 @@ pub fn top_k_dot(queries: &[f32], items: &[f32], d: usize, k: usize, exclude: &[
         return (0..q).map(|i| one_query(&queries[i * d..(i + 1) * d], items, k.min(n), excluded(i))).collect();
     }
     let mut best: Vec<Best> = (0..q).map(|_| Best::new(k.min(n))).collect();
+    #[cfg(target_arch = "x86_64")]
+    if k > 0 && screened::fits(queries, items) {
+        screened::scan(queries, items, d, &mut best, excluded);
+        return best.par_iter_mut().map(Best::take).collect();
+    }
     let slab = (SLAB / d / ITEMS).max(1) * ITEMS;
     for (s, slab_items) in items.chunks(slab * d).enumerate() {
         let panels = Panels::pack(slab_items, d, (s * slab) as u32);

@@ -50,7 +50,15 @@ impl Best {
     /// Takes a score if it is above the threshold and its index is not in `excluded` (ascending).
     #[inline]
     pub(crate) fn offer(&mut self, index: u32, score: f32, excluded: &[u32]) {
-        if score > self.threshold && excluded.binary_search(&index).is_err() {
+        if score > self.threshold {
+            self.offer_any(index, score, excluded);
+        }
+    }
+
+    /// The same for indices that come in any order: a finite score that is not below the threshold.
+    #[inline]
+    pub(crate) fn offer_any(&mut self, index: u32, score: f32, excluded: &[u32]) {
+        if score >= self.threshold && excluded.binary_search(&index).is_err() {
             if self.candidates.capacity() == 0 {
                 self.candidates.reserve_exact(2 * self.k);
             }

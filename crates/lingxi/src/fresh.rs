@@ -108,7 +108,7 @@ impl Fresh {
 
     /// The vector of a new item.
     pub fn vector(&self, item: ItemId) -> Option<&[f32]> {
-        let at = item.index().checked_sub(self.known)?;
+        let at = item.index().checked_sub(self.known).filter(|at| *at < self.len())?;
         self.vectors.get(at * self.dim..(at + 1) * self.dim)
     }
 
@@ -318,6 +318,12 @@ mod tests {
         assert_eq!(recall.recall(&context, 8), [0, 4, 3].map(ItemId));
         // And both are found by their text.
         assert_eq!(fresh.join(vec![(ItemId(2), 0.9)], &Letters.encode(&["c"]), 2)[0].0, ItemId(4));
+    }
+
+    #[test]
+    fn where_nothing_came_no_item_is_new() {
+        assert_eq!(Fresh::default().vector(ItemId(0)), None);
+        assert_eq!(Fresh::default().join(vec![(ItemId(2), 0.5)], &[1.0], 3), [(ItemId(2), 0.5)]);
     }
 
     #[test]

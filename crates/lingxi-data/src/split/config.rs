@@ -26,6 +26,15 @@ pub enum SplitConfig {
     NextPurchase(NextPurchase),
 }
 
+/// A time as people write it, in UTC; a place in a sequence stays a number.
+fn when(at: i64) -> String {
+    match jiff::Timestamp::from_second(at) {
+        Ok(time) if at % 86_400 == 0 && at > 0 => time.to_zoned(jiff::tz::TimeZone::UTC).date().to_string(),
+        Ok(time) if at > 0 => time.to_string(),
+        _ => at.to_string(),
+    }
+}
+
 impl SplitConfig {
     /// Divides the log.
     ///
@@ -59,7 +68,7 @@ impl SplitConfig {
             SplitConfig::LeaveOneOut(o) => format!("leave-one-out (shoppers with at least {} events)", o.min_events),
             SplitConfig::Time(o) => {
                 let what = if o.new_only { "new items only" } else { "repeats counted" };
-                format!("by time (validation from {}, test from {}), {what}", o.valid_from, o.test_from)
+                format!("by time (validation from {}, test from {}), {what}", when(o.valid_from), when(o.test_from))
             }
             SplitConfig::Ratio(o) => {
                 format!("by ratio per shopper (validation {}, test {}, seed {})", o.valid, o.test, o.seed)

@@ -70,14 +70,36 @@ proptest! {
     #[test]
     fn top_k_dot_equals_scoring_everything(
         d in 1usize..40, q in 0usize..150, n in 0usize..300, k in 0usize..30, seed in any::<u64>(), masked in any::<bool>(),
+        // A power of two keeps them exact and is beyond what is screened in bf16.
+        scale in prop_oneof![Just(1.0f32), Just(16_777_216.0)],
     ) {
         let mut state = seed;
         let mut next = move || { state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407); (state >> 33) as u32 };
         let queries: Vec<f32> = (0..q * d).map(|_| (next() % 5) as f32 - 2.0).collect();
-        let items: Vec<f32> = (0..n * d).map(|_| (next() % 5) as f32 - 2.0).collect();
+        let items: Vec<f32> = (0..n * d).map(|_| ((next() % 5) as f32 - 2.0) * scale).collect();
         let lists: Vec<Vec<u32>> = (0..q).map(|_| (0..n as u32 + 2).filter(|_| next() % 4 == 0).collect()).collect();
         let exclude: Vec<&[u32]> = if masked { lists.iter().map(Vec::as_slice).collect() } else { Vec::new() };
         prop_assert_eq!(top_k_dot(&queries, &items, d, k, &exclude), reference::top_k_dot(&queries, &items, d, k, &exclude));
+    }
+
+    // Numbers of all sizes: what a screen in lower precision must not lose.
+    #[test]
+    fn top_k_dot_finds_the_scores_that_scoring_everything_finds(
+        d in 1usize..100, q in 6usize..40, n in 1usize..400, k in 1usize..20, seed in any::<u64>(),
+    ) {
+        let mut state = seed;
+        let mut next = move || { state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407); (state >> 40) as f32 / (1u32 << 24) as f32 };
+        let mut number = || (next() - 0.5) * 10f32.powi((next() * 6.0) as i32 - 3);
+        let (queries, items): (Vec<f32>, Vec<f32>) = ((0..q * d).map(|_| number()).collect(), (0..n * d).map(|_| number()).collect());
+        let (got, want) = (top_k_dot(&queries, &items, d, k, &[]), reference::top_k_dot(&queries, &items, d, k, &[]));
+        let length = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let longest = items.chunks(d).map(length).fold(0.0, f32::max);
+        for ((got, want), query) in got.iter().zip(&want).zip(queries.chunks(d)) {
+            prop_assert_eq!(got.len(), want.len());
+            for ((_, a), (_, b)) in got.iter().zip(want) {
+                prop_assert!((a - b).abs() <= 1e-5 * length(query) * longest, "{} {}", a, b);
+            }
+        }
     }
 
     #[test]

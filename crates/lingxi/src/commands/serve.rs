@@ -41,7 +41,12 @@ pub(super) fn answer(snapshot: Snapshot, store: &Path, addr: SocketAddr, seed: u
         UserError::new(format!("cannot listen on {addr}"), "choose another with --port or --addr").because(why)
     })?;
     let at = listener.local_addr()?;
-    say(&format!("\nserving on http://{at} (Ctrl-C ends it). Try:\n"))?;
+    if !at.ip().is_loopback() {
+        tracing::warn!(
+            "{at} is open to the network and asks for no key: whoever reaches it may read and change this shop"
+        );
+    }
+    say(&format!("\nserving on http://{at}, a page and an API (Ctrl-C ends it). Try:\n"))?;
     say(&format!("  curl -s 'http://{at}/api/recommend/{user}?n=5&explain=true'"))?;
     say(&format!("  curl -s 'http://{at}/api/search?q={word}&n=5'"))?;
     say(&format!(

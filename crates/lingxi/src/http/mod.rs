@@ -45,6 +45,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route("/", get(page::index))
         .route("/page/{name}", get(page::asset))
+        .route("/favicon.ico", get(page::icon))
         .route("/api/feedback", get(shoppers::events).post(feedback::post))
         .route("/api/items", get(goods::list).post(goods::post_all))
         .route("/api/item", post(goods::post))

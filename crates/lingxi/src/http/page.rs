@@ -28,6 +28,15 @@ pub async fn index() -> Response {
     file("text/html; charset=utf-8", include_str!("page/index.html"))
 }
 
+/// Two minds in tune: two circles that overlap.
+const ICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">
+<circle cx="6" cy="8" r="5" fill="#0f766e"/><circle cx="10" cy="8" r="5" fill="#f59e0b" fill-opacity=".8"/></svg>"##;
+
+/// `/favicon.ico`.
+pub async fn icon() -> Response {
+    file("image/svg+xml", ICON)
+}
+
 /// `/page/{name}`.
 pub async fn asset(Path(name): Path<String>, uri: Uri) -> Result<Response, Refusal> {
     match FILES.iter().find(|(known, ..)| *known == name) {

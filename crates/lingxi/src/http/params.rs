@@ -126,8 +126,9 @@ fn decode(field: &str, text: &str) -> Answer<String> {
 /// The answer for an address that leads nowhere.
 pub async fn no_such_path(uri: axum::http::Uri) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "not_found", format!("no such path: {}", uri.path())).remedy(
-        "use /api/feedback, /api/recommend/{user}, /api/item-to-item/similar/{item}, /api/search, /health/live, \
-         /health/ready or /metrics",
+        "use / for the page, or /api/feedback, /api/recommend/{user}, /api/search, /api/item-to-item/similar/{item}, \
+         /api/item/{item}, /api/items, /api/users, /api/user/{user}/feedback, /api/dashboard/stats, \
+         /api/dashboard/evaluation, /health/live, /health/ready, /metrics",
     )
 }
 

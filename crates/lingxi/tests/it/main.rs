@@ -7,6 +7,7 @@ mod http;
 mod hub;
 mod ingest;
 mod load;
+mod page;
 mod reasons;
 mod shop;
 mod store;

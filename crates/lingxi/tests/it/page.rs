@@ -1,0 +1,156 @@
+//! The page in a real browser (headless Chromium through its WebDriver): what a person does changes what they see.
+
+use crate::shop::Server;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A browser with one tab; closed when dropped.
+struct Browser {
+    driver: Child,
+    session: String,
+}
+
+impl Browser {
+    /// `None`, and a word about it, where no browser is installed.
+    fn start() -> Option<Browser> {
+        let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let Ok(mut driver) = driver else {
+            println!("SKIPPED: no browser; install the packages chromium and chromium-driver");
+            return None;
+        };
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = lines
+            .find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse::<u16>().ok());
+        let base = format!("http://127.0.0.1:{}/session", port.expect("the driver says its port"));
+        let args = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-first-run",
+            "--window-size=1280,1600",
+            "--accept-lang=en-US",
+        ];
+        let wanted = json!({"capabilities": {"alwaysMatch": {
+            "goog:chromeOptions": {"args": args}, "goog:loggingPrefs": {"browser": "ALL"}}}});
+        let answer = call("POST", &base, &wanted);
+        let id = answer["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {answer}"));
+        Some(Browser { session: format!("{base}/{id}"), driver })
+    }
+
+    fn open(&self, address: &str) {
+        call("POST", &format!("{}/url", self.session), &json!({ "url": address }));
+    }
+
+    /// What a script returns.
+    fn eval(&self, script: &str) -> Value {
+        let body = json!({"script": format!("return {script}"), "args": []});
+        call("POST", &format!("{}/execute/sync", self.session), &body)
+    }
+
+    /// Waits until a script returns something true.
+    fn wait(&self, script: &str) {
+        let until = Instant::now() + PATIENCE;
+        while self.eval(&format!("Boolean({script})")) != json!(true) {
+            assert!(
+                Instant::now() < until,
+                "never true: {script}; the page says: {}",
+                self.eval("document.body.innerText")
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn element(&self, css: &str) -> String {
+        let found = call("POST", &format!("{}/element", self.session), &json!({"using": "css selector", "value": css}));
+        let id = found.as_object().and_then(|o| o.values().next()?.as_str());
+        format!("{}/element/{}", self.session, id.unwrap_or_else(|| panic!("no {css}: {found}")))
+    }
+
+    fn click(&self, css: &str) {
+        call("POST", &format!("{}/click", self.element(css)), &json!({}));
+    }
+
+    fn keys(&self, css: &str, text: &str) {
+        call("POST", &format!("{}/value", self.element(css)), &json!({ "text": text }));
+    }
+
+    /// The goods of the slate, in their order.
+    fn slate(&self) -> Vec<String> {
+        let ids = self.eval("[...document.querySelectorAll('#slate article')].map(a => a.dataset.item)");
+        serde_json::from_value(ids).unwrap()
+    }
+
+    /// What the browser complained of.
+    fn complaints(&self) -> Vec<Value> {
+        let log = call("POST", &format!("{}/se/log", self.session), &json!({"type": "browser"}));
+        log.as_array().unwrap().iter().filter(|line| line["level"] == "SEVERE").cloned().collect()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = ureq::delete(&self.session).call();
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+fn call(method: &str, address: &str, body: &Value) -> Value {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let request = ureq::http::Request::builder().method(method).uri(address).header("content-type", "application/json");
+    let mut response = agent.run(request.body(body.to_string()).unwrap()).unwrap();
+    let text = response.body_mut().read_to_string().unwrap();
+    serde_json::from_str::<Value>(&text).unwrap_or_else(|e| panic!("{address}: {e}: {text}"))["value"].take()
+}
+
+#[test]
+fn a_person_invents_a_shopper_searches_buys_and_sees_the_slate_change() {
+    let Some(browser) = Browser::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("s"));
+    browser.open(&format!("http://{}/", server.address()));
+    browser.keys("#shopper-input", "somebody-new");
+    browser.click("#shopper-go");
+    browser.wait("document.querySelectorAll('#slate article').length > 3");
+    let before = browser.slate();
+    assert!(before.iter().all(|id| id.starts_with("tea")), "the default slate: {before:?}");
+    browser.keys("#search-input", "soap\u{e007}");
+    browser.wait("document.querySelector('#search-results article[data-item^=soap]')");
+    browser.click("#search-results article[data-item^=soap] [data-act=buy]");
+    browser.wait("document.querySelector('#slate article[data-item^=soap]')");
+    browser.wait("document.querySelector('#history').innerText.includes('soap')");
+    browser.wait("document.querySelector('#announce').innerText.trim()");
+    assert_eq!(server.events(), 1, "one click, one event");
+    assert_eq!(browser.complaints(), [] as [Value; 0]);
+}
+
+#[test]
+fn every_view_opens_in_both_languages_and_for_a_narrow_screen() {
+    let Some(browser) = Browser::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("s"));
+    server.buy("shopper-1", "tea-3");
+    browser.open(&format!("http://{}/", server.address()));
+    browser.wait("document.querySelector('h1')?.innerText.trim()");
+    for view in ["catalogue", "events", "health", "shop"] {
+        browser.click(&format!("#nav-{view}"));
+        browser.wait(&format!("document.querySelector('#nav-{view}').getAttribute('aria-current')"));
+        browser.wait("[...document.querySelectorAll('h1, h2')].some(h => h.offsetParent && h.innerText.trim())");
+    }
+    let english = browser.eval("document.querySelector('#nav-shop').innerText");
+    browser.click("#lang-toggle");
+    browser.wait("document.documentElement.lang.startsWith('zh')");
+    assert_ne!(browser.eval("document.querySelector('#nav-shop').innerText"), english);
+    let rect = json!({"width": 500, "height": 900});
+    call("POST", &format!("{}/window/rect", browser.session), &rect);
+    browser.wait("document.documentElement.scrollWidth <= document.documentElement.clientWidth");
+    assert_eq!(browser.complaints(), [] as [Value; 0]);
+}
