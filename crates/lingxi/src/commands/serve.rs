@@ -46,7 +46,7 @@ pub(super) fn answer(snapshot: Snapshot, store: &Path, addr: SocketAddr, seed: u
             "{at} is open to the network and asks for no key: whoever reaches it may read and change this shop"
         );
     }
-    say(&format!("\nserving on http://{at}, a page and an API (Ctrl-C ends it). Try:\n"))?;
+    say(&format!("\nserving on http://{at} (a page and an API; Ctrl-C ends it). Try:\n"))?;
     say(&format!("  curl -s 'http://{at}/api/recommend/{user}?n=5&explain=true'"))?;
     say(&format!("  curl -s 'http://{at}/api/search?q={word}&n=5'"))?;
     say(&format!(
