@@ -148,7 +148,7 @@ fn a_new_item_is_found_like_others_and_recommended_as_soon_as_it_is_posted_and_a
         return;
     }
     let served = Served::start(dir.path());
-    assert!(served.shows("/api/item-to-item/similar/bolt-7?n=30", "bolt-6"), "also before anything is new");
+    assert!(served.shows("/api/item-to-item/similar/bolt-7?n=59", "bolt-6"), "also before anything is new");
     let bolt =
         json!({"ItemId": "bolt-new", "IsHidden": false, "Comment": "bolt number 7, stainless", "Labels": {"size": 7}});
     assert_eq!(served.post("/api/item", &bolt), json!({"RowAffected": 1}));
