@@ -4,14 +4,12 @@
 
 use super::app::App;
 use super::error::{Answer, Refusal};
-use super::params::{MAX_ID, Query, checked_id};
+use super::params::{Body, MAX_ID, Query, checked_id};
 use super::timestamp;
 use crate::store::{NewEvent, Stored};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use lingxi_data::EventKind;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -36,14 +34,8 @@ pub struct Success {
 }
 
 /// Stores a batch of events and takes it into the live histories.
-pub async fn post(
-    State(app): State<App>,
-    query: Query,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Answer<Json<Success>> {
+pub async fn post(State(app): State<App>, query: Query, headers: HeaderMap, Body(body): Body) -> Answer<Json<Success>> {
     query.only(&[])?;
-    let body = body.map_err(refuse_body)?;
     let events = parse(&body, batch_key(&headers)?, app.now())?;
     let stored = store(&app, events).await?;
     Ok(Json(Success { row_affected: stored.events.len() }))
@@ -60,16 +52,6 @@ async fn store(app: &App, events: Vec<NewEvent>) -> Answer<Stored> {
         let _ = tell.send(result);
     })?;
     Ok(told.await.map_err(|_| Refusal::internal("the store's writer stopped"))??)
-}
-
-fn refuse_body(rejection: BytesRejection) -> Refusal {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is over the limit of 4 MiB")
-                .remedy("send the events in several requests")
-        }
-        _ => Refusal::new(StatusCode::BAD_REQUEST, "bad_body", format!("the body could not be read: {rejection}")),
-    }
 }
 
 /// The `Idempotency-Key` header: with it, row `i` has the key `header#i`.

@@ -3,12 +3,11 @@
 
 use super::app::{App, Serving};
 use super::error::{Answer, Refusal};
-use super::params::{Id, Query, checked_id};
+use super::params::{Body, Id, Query, checked_id};
 use super::recommend::external;
 use crate::fresh;
 use crate::store::{Good, NewItem, Withdrawal};
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use lingxi_data::ItemId;
@@ -107,14 +106,14 @@ pub async fn get(State(app): State<App>, Id(item): Id, query: Query) -> Answer<J
 }
 
 /// Takes one item into the catalogue, or corrects it.
-pub async fn post(State(app): State<App>, query: Query, body: Bytes) -> Answer<Json<Touched>> {
+pub async fn post(State(app): State<App>, query: Query, Body(body): Body) -> Answer<Json<Touched>> {
     query.only(&[])?;
     let sent: Sent = read(&body, "an object such as {\"ItemId\": \"tea-9\", \"Comment\": \"Green tea\"}")?;
     take_in(app, vec![sent]).await
 }
 
 /// Takes a batch of items into the catalogue, whole or not at all.
-pub async fn post_all(State(app): State<App>, query: Query, body: Bytes) -> Answer<Json<Touched>> {
+pub async fn post_all(State(app): State<App>, query: Query, Body(body): Body) -> Answer<Json<Touched>> {
     query.only(&[])?;
     let sent: Vec<Sent> = read(&body, "an array of items such as {\"ItemId\": \"tea-9\", \"Comment\": \"Green tea\"}")?;
     if sent.len() > MAX_BATCH {
@@ -125,7 +124,7 @@ pub async fn post_all(State(app): State<App>, query: Query, body: Bytes) -> Answ
 }
 
 /// Hides an item, or shows it again.
-pub async fn patch(State(app): State<App>, Id(item): Id, query: Query, body: Bytes) -> Answer<Json<Touched>> {
+pub async fn patch(State(app): State<App>, Id(item): Id, query: Query, Body(body): Body) -> Answer<Json<Touched>> {
     query.only(&[])?;
     let change: Change = read(&body, "an object such as {\"IsHidden\": true}")?;
     withdraw(&app, item, if change.is_hidden { Withdrawal::Hidden } else { Withdrawal::Shown }).await

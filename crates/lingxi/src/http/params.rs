@@ -2,7 +2,9 @@
 //! refused, so that a misspelt one is not silently ignored.
 
 use super::error::{Answer, Refusal};
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 
@@ -21,8 +23,19 @@ pub const MAX_N: usize = 1000;
 /// The one id in the path, as UTF-8 text.
 pub struct Id(pub String);
 
+/// A whole body within the limit.
+pub struct Body(pub Bytes);
+
 /// The parameters behind the question mark, in their order.
 pub struct Query(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Answer<Body> {
+        Bytes::from_request(request, state).await.map(Body).map_err(refuse_body)
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Refusal;
@@ -99,6 +112,16 @@ pub fn checked_id<'a>(field: &str, id: &'a str) -> Answer<&'a str> {
         return Err(Refusal::input(field, expected(), format!("{id:?}")));
     }
     Ok(id)
+}
+
+fn refuse_body(rejection: BytesRejection) -> Refusal {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is over the limit of 4 MiB")
+                .remedy("send it in several requests")
+        }
+        _ => Refusal::new(StatusCode::BAD_REQUEST, "bad_body", format!("the body could not be read: {rejection}")),
+    }
 }
 
 /// Percent-decoding of a form parameter; `+` is a space.

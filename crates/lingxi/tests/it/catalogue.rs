@@ -94,6 +94,18 @@ fn an_item_that_is_taken_away_appears_nowhere_from_the_next_request_on_also_afte
 }
 
 #[test]
+fn goods_that_are_too_large_or_cannot_be_read_are_refused_in_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("s"));
+    let (status, answer) = server.send("POST", "/api/items", &" ".repeat((4 << 20) + 1));
+    assert!(status == 413 && answer["error"]["code"] == "too_large", "{status} {answer}");
+    // The shop of the tests has no language model to read new goods with.
+    let (status, answer) = server.send("POST", "/api/item", r#"{"ItemId": "x", "Comment": "a new one"}"#);
+    assert!(status == 501 && answer["error"]["remedy"].is_string(), "{status} {answer}");
+    assert_eq!(server.get("/api/item/x").0, 404);
+}
+
+#[test]
 fn the_dashboard_tells_the_numbers_of_the_moment_and_that_nothing_was_measured() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("s"));

@@ -41,7 +41,12 @@ impl Browser {
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "goog:chromeOptions": {"args": args}, "goog:loggingPrefs": {"browser": "ALL"}}}});
         let answer = call("POST", &base, &wanted);
-        let id = answer["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {answer}"));
+        let Some(id) = answer["sessionId"].as_str() else {
+            println!("SKIPPED: the browser does not start here: {answer}");
+            let _ = driver.kill();
+            let _ = driver.wait();
+            return None;
+        };
         Some(Browser { session: format!("{base}/{id}"), driver })
     }
 
