@@ -50,18 +50,33 @@ pub fn top_k_dot(queries: &[f32], items: &[f32], d: usize, k: usize, exclude: &[
     let mut best: Vec<Best> = (0..q).map(|_| Best::new(k.min(n))).collect();
     #[cfg(target_arch = "x86_64")]
     if k > 0 && screened::fits(queries, items) {
-        screened::scan(queries, items, d, &mut best, excluded);
+        in_slabs(queries, items, d, &mut best, screened::Panels::pack, |panels, queries, best, first| {
+            panels.scan(queries, best, |i| excluded(first + i));
+        });
         return best.par_iter_mut().map(Best::take).collect();
     }
+    in_slabs(queries, items, d, &mut best, Panels::pack, |panels, queries, best, first| {
+        panels.scan(queries, best, |i| excluded(first + i));
+    });
+    best.par_iter_mut().map(Best::take).collect()
+}
+
+/// Packs a slab of items at a time and offers it to all queries, one task per some groups of them. `pack` gets the items, `d`
+/// and the index of the first; `scan` the packed items, a task's queries, their collectors and the first query's number.
+fn in_slabs<P: Sync>(
+    queries: &[f32],
+    items: &[f32],
+    d: usize,
+    best: &mut [Best],
+    pack: impl Fn(&[f32], usize, u32) -> P,
+    scan: impl Fn(&P, &[f32], &mut [Best], usize) + Sync,
+) {
     let slab = (SLAB / d / ITEMS).max(1) * ITEMS;
     for (s, slab_items) in items.chunks(slab * d).enumerate() {
-        let panels = Panels::pack(slab_items, d, (s * slab) as u32);
+        let panels = pack(slab_items, d, (s * slab) as u32);
         let tasks = queries.par_chunks(GROUPS * QUERIES * d).zip(best.par_chunks_mut(GROUPS * QUERIES)).enumerate();
-        tasks.for_each(|(t, (queries, best))| {
-            panels.scan(queries, best, |i| excluded(t * GROUPS * QUERIES + i));
-        });
+        tasks.for_each(|(t, (queries, best))| scan(&panels, queries, best, t * GROUPS * QUERIES));
     }
-    best.par_iter_mut().map(Best::take).collect()
 }
 
 /// Row by row, in parallel over the items.

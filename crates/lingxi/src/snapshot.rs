@@ -49,8 +49,8 @@ pub struct Built {
 pub struct Snapshot {
     /// What was built.
     pub built: Arc<Built>,
-    /// All goods; those of the build come first.
-    catalog: Arc<Catalog>,
+    /// All goods, those of the build first, if others came since.
+    stocked: Option<Catalog>,
     fresh: Arc<Fresh>,
     recall: Arc<dyn Recall>,
     score: Arc<dyn Score>,
@@ -65,7 +65,7 @@ impl Snapshot {
     pub fn new(built: Built) -> lingxi_decide::Result<Snapshot> {
         let built = Arc::new(built);
         Ok(Snapshot {
-            catalog: Arc::new(built.shop.data.catalog.clone()),
+            stocked: None,
             fresh: Arc::default(),
             recall: built.recall.clone(),
             score: built.score.clone(),
@@ -129,7 +129,7 @@ impl Snapshot {
         Some(Snapshot {
             rules: Rules::new(built.rules.clone(), &catalog)
                 .expect("the rules were checked when the build was published"),
-            catalog: Arc::new(catalog),
+            stocked: Some(catalog),
             recall: Arc::new(FreshRecall { known: built.recall.clone(), fresh: fresh.clone() }),
             score: Arc::new(FreshScore { known: built.score.clone(), fresh: fresh.clone() }),
             fresh,
@@ -141,11 +141,11 @@ impl Snapshot {
 impl Engine for Snapshot {
     fn known(&self) -> Known<'_> {
         let data = &self.built.shop.data;
-        Known { users: &data.users, items: &self.catalog.ids, log: data.interactions.for_purpose(Purpose::Serving) }
+        Known { users: &data.users, items: &self.catalog().ids, log: data.interactions.for_purpose(Purpose::Serving) }
     }
 
     fn catalog(&self) -> &Catalog {
-        &self.catalog
+        self.stocked.as_ref().unwrap_or(&self.built.shop.data.catalog)
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -168,7 +168,7 @@ impl Engine for Snapshot {
     }
 
     fn reason(&self, context: &Context<'_>, slot: &Slot, kept_away: &[KeptAway]) -> Reason {
-        let (catalog, words, score, rules) = (&*self.catalog, &self.built.words, &*self.score, &self.rules);
+        let (catalog, words, score, rules) = (self.catalog(), &self.built.words, &*self.score, &self.rules);
         Witness { catalog, words, score, rules }.explain(context, slot, kept_away)
     }
 

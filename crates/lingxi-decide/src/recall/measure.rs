@@ -18,9 +18,3 @@ pub fn recalls_at(index: &HnswIndex, queries: &[f32], k: usize) -> Vec<f64> {
     };
     queries.par_iter().map(recall).collect()
 }
-
-/// The mean of [`recalls_at`].
-pub fn mean_recall_at(index: &HnswIndex, queries: &[f32], k: usize) -> f64 {
-    let recalls = recalls_at(index, queries, k);
-    recalls.iter().sum::<f64>() / recalls.len().max(1) as f64
-}

@@ -15,6 +15,6 @@ mod union;
 pub use exact::ExactRecall;
 pub use history::{HistoryRecall, Neighbours};
 pub use listed::Listed;
-pub use measure::{mean_recall_at, recalls_at};
+pub use measure::recalls_at;
 pub use near::{HnswRecall, Query};
 pub use union::Union;

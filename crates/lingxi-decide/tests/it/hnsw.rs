@@ -2,10 +2,16 @@
 
 use crate::shop::{clustered, source};
 use lingxi_data::{Fingerprint, ItemId};
-use lingxi_decide::{DecideError, HnswConfig, HnswIndex, mean_recall_at};
+use lingxi_decide::{DecideError, HnswConfig, HnswIndex, recalls_at};
 
 fn build(rows: &[f32], dim: usize) -> HnswIndex {
     HnswIndex::build(rows, dim, &HnswConfig::default(), source()).unwrap()
+}
+
+/// The mean recall@k over some queries.
+fn mean_recall_at(index: &HnswIndex, queries: &[f32], k: usize) -> f64 {
+    let recalls = recalls_at(index, queries, k);
+    recalls.iter().sum::<f64>() / recalls.len() as f64
 }
 
 #[test]

@@ -9,7 +9,7 @@
 //! The longest items come first: they have most of the large products, so that few others pass the screen, and once even
 //! a product of parallel rows would be too small, the rest need not be looked at.
 
-use super::{CHUNK, GROUPS, ITEMS, QUERIES, SLAB};
+use super::{CHUNK, ITEMS, QUERIES};
 use crate::select::Best;
 use rayon::prelude::*;
 use std::arch::x86_64::*;
@@ -30,26 +30,8 @@ pub fn fits(queries: &[f32], items: &[f32]) -> bool {
         && all_small(items)
 }
 
-/// Offers every item to every query; the arguments are those of [`super::top_k_dot`], `best` one collector per query.
-pub fn scan<'e>(
-    queries: &[f32],
-    items: &[f32],
-    d: usize,
-    best: &mut [Best],
-    excluded: impl Fn(usize) -> &'e [u32] + Sync,
-) {
-    let slab = (SLAB / d / ITEMS).max(1) * ITEMS;
-    for (s, slab_items) in items.chunks(slab * d).enumerate() {
-        let panels = Panels::pack(slab_items, d, (s * slab) as u32);
-        let tasks = queries.par_chunks(GROUPS * QUERIES * d).zip(best.par_chunks_mut(GROUPS * QUERIES)).enumerate();
-        tasks.for_each(|(t, (queries, best))| {
-            panels.scan(queries, best, |i| excluded(t * GROUPS * QUERIES + i));
-        });
-    }
-}
-
 /// A run of items, the longest first, packed in pairs of bf16.
-struct Panels {
+pub struct Panels {
     d: usize,
     /// Index of each item.
     ids: Vec<u32>,
@@ -95,7 +77,8 @@ impl Lengths {
 }
 
 impl Panels {
-    fn pack(items: &[f32], d: usize, from: u32) -> Panels {
+    /// Packs items of which the first has the index `from`.
+    pub fn pack(items: &[f32], d: usize, from: u32) -> Panels {
         let (n, pairs) = (items.len() / d, d.div_ceil(2));
         let lengths: Vec<Lengths> = items.par_chunks(d).with_min_len(256).map(Lengths::of).collect();
         let mut order: Vec<u32> = (0..n as u32).collect();
@@ -115,7 +98,8 @@ impl Panels {
         Panels { d, ids: order, rows, data, most }
     }
 
-    fn scan<'e>(&self, queries: &[f32], best: &mut [Best], excluded: impl Fn(usize) -> &'e [u32]) {
+    /// Offers every item to every query of a task. Only where [`fits`] says so.
+    pub fn scan<'e>(&self, queries: &[f32], best: &mut [Best], excluded: impl Fn(usize) -> &'e [u32]) {
         let (d, pairs) = (self.d, self.d.div_ceil(2));
         let groups: Vec<Group> = queries.chunks(QUERIES * d).map(|rows| Group::pack(rows, d)).collect();
         let per_chunk = (CHUNK / (ITEMS * pairs)).max(1);
