@@ -3,6 +3,7 @@
 
 mod assets;
 mod catalogue;
+mod crash;
 mod http;
 mod hub;
 mod ingest;

@@ -29,7 +29,7 @@ policy = { kind = "greedy" }
 "#;
 
 /// 120 shoppers who each buy 8 goods of one of three kinds; tea is bought most.
-fn files(folder: &Path) {
+pub fn files(folder: &Path) {
     let (mut events, mut items) = ("who,what,when\n".to_string(), "id,title\n".to_string());
     for (kind, share) in [("tea", 60), ("soap", 30), ("bolt", 30)] {
         (0..20).for_each(|i| writeln!(items, "{kind}-{i},{kind} number {i}").unwrap());
@@ -127,7 +127,7 @@ fn a_shop_serves_from_its_files_is_killed_and_goes_on_where_it_was() {
 
 /// Lets a shop in `folder` read its goods with the encoder of this machine's asset cache; false, and a word about it, if
 /// there is none.
-fn with_encoder(folder: &Path) -> bool {
+pub fn with_encoder(folder: &Path) -> bool {
     let here = lingxi::assets::cache::directory().unwrap().join("assets");
     if !here.join("all-MiniLM-L6-v2").is_dir() {
         println!("SKIPPED: the language model is not here; lingxi assets fetch all-MiniLM-L6-v2");
