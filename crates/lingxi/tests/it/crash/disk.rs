@@ -227,6 +227,8 @@ fn a_disk_that_fails_or_is_taken_away_is_an_answer_and_the_store_takes_writes_wh
     }
     let shop = Shop::new();
     shop.start().until_ready(); // Builds.
+    // The log of the program is past the limit below, too: it cannot be written either.
+    std::fs::write(shop.folder().join("stderr"), [b'\n'; 8192]).unwrap();
     // A limit on the length of files is an I/O error that can be turned on and off from outside.
     let mut served = shop.start_under(&["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
     served.until_ready();
