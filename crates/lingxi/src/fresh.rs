@@ -64,6 +64,13 @@ pub fn stock(known: &Catalog, goods: &[NewItem]) -> Catalog {
     catalog
 }
 
+/// Makes sure that the catalogue knows an id, if by nothing but its name.
+pub fn name(catalog: &mut Catalog, id: &str) {
+    if catalog.ids.get(id).is_none() {
+        add(catalog, id);
+    }
+}
+
 fn add(catalog: &mut Catalog, id: &str) -> Option<usize> {
     let id = catalog.ids.intern(id)?;
     catalog.titles.push(String::new());

@@ -19,6 +19,9 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Reproduce(args) => commands::reproduce::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
+        Command::Build(args) => commands::build::run(&args),
+        Command::Keys(args) => commands::keys::run(&args),
+        Command::Snapshots(args) => commands::snapshots::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

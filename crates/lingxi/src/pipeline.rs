@@ -1,7 +1,7 @@
 //! How do logs become a snapshot, and a shopper a slate? Every stage is called here by its name; read it aloud.
 //!
 //! ```text
-//! build:      ingest -> encode -> divide -> fit -> choose on validation -> measure on test -> fit on all -> index
+//! build:      ingest -> arrivals -> encode -> divide -> fit -> choose on validation -> measure on test -> fit on all -> index
 //! recommend:  recall -> rank -> choose within the rules
 //! ```
 
@@ -9,15 +9,16 @@ use crate::figures;
 use crate::http::Front;
 use crate::reasons::WordIndex;
 use crate::recipe::Recipe;
-use crate::shelf::Shelf;
+use crate::shelf::{Place, Shelf};
 use crate::site::Site;
 use crate::snapshot::{Built, Snapshot};
+use crate::stages::arrivals::{self, Arrivals};
 use crate::stages::choose::{self, Choice, choose};
 use crate::stages::divide::divide;
 use crate::stages::encode::{Meaning, encode};
 use crate::stages::fit::{Fitted, Lessons, fit};
 use crate::stages::index::{index, recall};
-use crate::stages::ingest::{Shop, ingest};
+use crate::stages::ingest::{self, Shop, ingest};
 use crate::stages::measure::{self, Measured, measure};
 use anyhow::Result;
 use lingxi_behaviour::blend::Blend;
@@ -36,12 +37,16 @@ pub struct Read {
     pub meaning: Option<Meaning>,
 }
 
-/// Reads the files and the goods.
+/// Reads the files and the goods, with what arrived since the files were written.
 ///
 /// # Errors
 /// Files that cannot be used, assets that cannot be fetched.
-pub fn read(recipe: &Recipe, site: &Site) -> Result<Read> {
-    let shop = ingest(recipe, site)?;
+pub fn read(recipe: &Recipe, arrivals: &Arrivals, site: &Site) -> Result<Read> {
+    let shop = arrivals::join(recipe, ingest(recipe, site)?, arrivals, site)?;
+    with_meaning(recipe, shop, site)
+}
+
+fn with_meaning(recipe: &Recipe, shop: Shop, site: &Site) -> Result<Read> {
     let meaning = encode(&recipe.content, &shop, site)?;
     Ok(Read { shop, meaning })
 }
@@ -62,7 +67,7 @@ pub struct Evaluated {
 /// # Errors
 /// A division that does not fit the data; whatever the models say.
 pub fn evaluate(recipe: &Recipe, read: &Read, site: &Site) -> Result<Evaluated> {
-    let inputs = [read.shop.key, read.meaning.as_ref().map_or(read.shop.key, |m| m.key)];
+    let inputs = [read.shop.place.key, read.meaning.as_ref().map_or(read.shop.place.key, |m| m.key)];
     let config = (&recipe.split, &recipe.models, &recipe.blend, &recipe.evaluate, site.seed);
     let load = |folder: &Path| Ok((choose::load(folder)?, measure::load(folder)?, None));
     let save = |(choice, measured, _): &(Choice, Measured, _), folder: &Path| {
@@ -75,7 +80,7 @@ pub fn evaluate(recipe: &Recipe, read: &Read, site: &Site) -> Result<Evaluated> 
 
 fn evaluate_anew(recipe: &Recipe, read: &Read, site: &Site) -> Result<(Choice, Measured, Option<Fitted>)> {
     let division = divide(recipe, &read.shop.data, site.seed)?;
-    let key = Fingerprint::of_json(&(read.shop.key, &division.protocol, site.seed));
+    let key = Fingerprint::of_json(&(read.shop.place.key, &division.protocol, site.seed));
     let (catalog, meaning) = (&read.shop.data.catalog, read.meaning.as_ref());
     let train = Lessons { events: &division.split.train, catalog, meaning, key };
     let (choice, mut fitted) = choose(recipe, train, &division.split.valid, site)?;
@@ -93,10 +98,9 @@ fn evaluate_anew(recipe: &Recipe, read: &Read, site: &Site) -> Result<(Choice, M
 /// Whatever the models, the index or the rules say.
 pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) -> Result<Snapshot> {
     let Read { shop, meaning } = read;
-    let key = Fingerprint::of_json(&(shop.key, "all events"));
+    let key = Fingerprint::of_json(&(shop.place.key, "all events"));
     let all = Lessons { events: &shop.data.interactions, catalog: &shop.data.catalog, meaning: meaning.as_ref(), key };
-    let trained = evaluated.fitted.as_ref().and_then(|fitted| fitted.alignment.as_deref());
-    let fitted = fit(&recipe.models, evaluated.choice.item.as_ref(), trained, all, site)?;
+    let fitted = fit(&recipe.models, evaluated.choice.item.as_ref(), evaluated.fitted.as_ref(), all, site)?;
     let indexes = index(meaning.as_ref(), &fitted, key, site)?;
     let recall = Arc::new(recall(&fitted, &indexes, meaning.as_ref().map(|m| &m.vectors)));
     let score = Arc::new(Blend::new(evaluated.choice.weigh(fitted.rows()))?);
@@ -106,7 +110,7 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
         fingerprint: Fingerprint::of_json(&(key, recipe, &evaluated.choice, site.seed)),
         policy: recipe.serve.policy.build()?,
         candidates: recipe.serve.candidates,
-        front: Front::new(recipe, shop.data.timed, figures),
+        front: Front::new(recipe, shop.data.timed, figures, fitted.curves),
         rules: recipe.serve.rules.clone(),
         shop,
         meaning,
@@ -122,8 +126,20 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
 ///
 /// # Errors
 /// Those of [`read`], [`evaluate`] and [`publish`].
-pub fn build(recipe: &Recipe, site: &Site) -> Result<(Snapshot, Measured)> {
-    let read = read(recipe, site)?;
+pub fn build(recipe: &Recipe, arrivals: &Arrivals, site: &Site) -> Result<(Snapshot, Measured)> {
+    from_read(recipe, read(recipe, arrivals, site)?, site)
+}
+
+/// The same for a shop that lies on the site's shelf, and all that was made from it: nothing is fitted where the shelf is
+/// sealed.
+///
+/// # Errors
+/// An artefact that is missing, spoilt or of another version of the program.
+pub fn reopen(recipe: &Recipe, shop: &Place, site: &Site) -> Result<(Snapshot, Measured)> {
+    from_read(recipe, with_meaning(recipe, ingest::reopen(shop, site)?, site)?, site)
+}
+
+fn from_read(recipe: &Recipe, read: Read, site: &Site) -> Result<(Snapshot, Measured)> {
     let evaluated = evaluate(recipe, &read, site)?;
     Ok((publish(recipe, read, &evaluated, site)?, evaluated.measured))
 }

@@ -5,8 +5,10 @@
 
 use anyhow::{Context as _, Result};
 use lingxi_data::Fingerprint;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Version of all code that can change an artefact (see `build.rs`).
@@ -22,13 +24,55 @@ const SAVING: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug)]
 pub struct Shelf {
     root: PathBuf,
-    fresh: bool,
+    mode: Mode,
+    used: Arc<Mutex<BTreeSet<Place>>>,
+}
+
+/// Where an artefact lies below the root: its stage and its key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// The stage that made it.
+    pub stage: String,
+    /// Its fingerprint.
+    pub key: Fingerprint,
+}
+
+/// What is done about an artefact that lies here, and about one that does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Reused; made if it is missing.
+    Reuse,
+    /// Made again in any case.
+    Fresh,
+    /// Reused; a missing or spoilt one is an error, and nothing is written.
+    Sealed,
 }
 
 impl Shelf {
     /// A shelf under `root`. With `fresh`, nothing that lies there is reused.
     pub fn new(root: impl Into<PathBuf>, fresh: bool) -> Shelf {
-        Shelf { root: root.into(), fresh }
+        let mode = if fresh { Mode::Fresh } else { Mode::Reuse };
+        Shelf { root: root.into(), mode, used: Arc::default() }
+    }
+
+    /// A shelf that is only read: what a kept snapshot needs lies under `root` or the snapshot is of no use.
+    pub fn sealed(root: impl Into<PathBuf>) -> Shelf {
+        Shelf { root: root.into(), mode: Mode::Sealed, used: Arc::default() }
+    }
+
+    /// Where it lies.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The artefacts that were loaded or made so far.
+    pub fn used(&self) -> Vec<Place> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// The folder of an artefact.
+    pub fn folder(&self, place: &Place) -> PathBuf {
+        self.root.join(&place.stage).join(place.key.to_string())
     }
 
     /// The fingerprint of a stage's artefact: code version, what it was made from, and how.
@@ -53,8 +97,14 @@ impl Shelf {
         make: impl FnOnce() -> Result<T>,
         save: impl FnOnce(&T, &Path) -> Result<()>,
     ) -> Result<(T, bool)> {
-        let folder = self.root.join(stage).join(key.to_string());
-        if !self.fresh && folder.is_dir() {
+        let place = Place { stage: stage.to_owned(), key };
+        let folder = self.folder(&place);
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(place);
+        if self.mode == Mode::Sealed {
+            let artefact = load(&folder).with_context(|| format!("{stage}: expected the artefact {key}"))?;
+            return Ok((artefact, true));
+        }
+        if self.mode == Mode::Reuse && folder.is_dir() {
             match load(&folder) {
                 Ok(artefact) => return Ok((artefact, true)),
                 Err(why) => tracing::warn!("{stage}: the kept artefact does not read ({why:#}); making it again"),

@@ -4,8 +4,11 @@
 //! table or, with `--json`, the one result line.
 
 pub mod assets;
+pub mod build;
 pub mod demo;
 pub mod evaluate;
 pub mod ingest;
+pub mod keys;
 pub mod reproduce;
 pub mod serve;
+pub mod snapshots;

@@ -3,14 +3,18 @@
 
 use super::engine::Engine;
 use super::error::{Answer, Refusal};
+use super::gate::Gate;
 use super::telemetry::Telemetry;
+use crate::kept::Opened;
 use crate::live::{History, Live};
 use crate::store::{NewItem, Result, Store, StoredEvent, Withdrawal};
+use crate::workshop::Workshop;
 use lingxi_data::ItemId;
 use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
 use tokio::sync::Semaphore;
 
 /// How a serving process behaves.
@@ -49,6 +53,9 @@ pub struct State {
     pub(super) under_way: AtomicUsize,
     stopping: AtomicBool,
     restocking: Mutex<()>,
+    workshop: OnceLock<Workshop>,
+    gate: OnceLock<Gate>,
+    published: Mutex<Instant>,
 }
 
 /// A snapshot and the histories in its dense ids: published together, kept by whoever started with it.
@@ -101,7 +108,42 @@ impl App {
             under_way: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             restocking: Mutex::new(()),
+            workshop: OnceLock::new(),
+            gate: OnceLock::new(),
+            published: Mutex::new(Instant::now()),
         })))
+    }
+
+    /// Gives it a workshop: the shop can learn while it serves.
+    pub fn attend(&self, workshop: Workshop) {
+        assert!(self.workshop.set(workshop).is_ok(), "one workshop a shop");
+    }
+
+    /// Asks for keys from now on.
+    pub fn guard(&self, gate: Gate) {
+        assert!(self.gate.set(gate).is_ok(), "one gate a server");
+    }
+
+    /// Starts a build beside the snapshot that answers; `false` if one is running.
+    pub(super) fn build(&self, workshop: &Workshop) -> bool {
+        let begun = workshop.begin();
+        if begun {
+            let app = self.clone();
+            std::thread::spawn(move || {
+                let workshop = app.workshop().expect("it began in one");
+                workshop.build(|| app.now(), |opened| app.put_in_place(opened));
+            });
+        }
+        begun
+    }
+
+    /// Starts a build if the recipe wants one now and something arrived.
+    pub(super) fn build_if_due(&self) {
+        let Some(workshop) = self.workshop() else { return };
+        let since = *self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        if workshop.is_due(since) && self.serving().has_news() {
+            self.build(workshop);
+        }
     }
 
     /// Runs `work` on a thread that may compute, as soon as fewer than [`AppOptions::compute`] others do. It keeps the
@@ -136,6 +178,27 @@ impl State {
         next.catch_up(&self.store)?;
         *current = Arc::new(next);
         Ok(())
+    }
+
+    /// Puts a snapshot that was read back in place.
+    ///
+    /// # Errors
+    /// As [`State::publish`].
+    pub fn put_in_place(&self, opened: Opened) -> anyhow::Result<()> {
+        let _alone = self.restocking.lock().unwrap_or_else(PoisonError::into_inner);
+        self.publish(Arc::new(opened.snapshot), opened.card.built_with)?;
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        Ok(())
+    }
+
+    /// Who comes in; `None` if no key is asked for.
+    pub(super) fn gate(&self) -> Option<&Gate> {
+        self.gate.get()
+    }
+
+    /// Where snapshots are built; `None` for a shop that is only served.
+    pub fn workshop(&self) -> Option<&Workshop> {
+        self.workshop.get()
     }
 
     /// Takes goods that were stored since the build into what is served, and publishes that. Called on a thread that may
@@ -181,6 +244,9 @@ impl State {
     /// Tells load balancers through `/health/ready` to send new work elsewhere.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        if let Some(workshop) = self.workshop() {
+            workshop.stop();
+        }
     }
 
     /// Counts a request in; `None` if too many are under way. It is counted out when the guard is dropped.
@@ -228,6 +294,11 @@ impl Serving {
     /// The shopper's last events up to this moment.
     pub fn history(&self, user: &str) -> History {
         self.live.history(&self.engine.known(), user)
+    }
+
+    /// Whether anything arrived that the snapshot has not learned from.
+    fn has_news(&self) -> bool {
+        self.live.seen() > self.built_with
     }
 
     /// Events on items that the snapshot does not know: they wait for the next build.

@@ -4,6 +4,7 @@ use crate::live::Known;
 use crate::pipeline::Ask;
 use crate::reasons::Reason;
 use crate::recipe::Recipe;
+use crate::stages::fit::Curve;
 use crate::store::NewItem;
 use lingxi_data::{Catalog, Context, Decision, Fingerprint, ItemId, Slot, UserId};
 use lingxi_decide::KeptAway;
@@ -47,11 +48,13 @@ pub struct Front {
     pub timed: bool,
     /// The figures that the snapshot earned before it was published, in the shape of the JSON line; null if there are none.
     pub figures: Value,
+    /// How the models that learn in steps came to what they know.
+    pub curves: Vec<Curve>,
 }
 
 impl Front {
     /// The front of a recipe.
-    pub fn new(recipe: &Recipe, timed: bool, figures: Value) -> Front {
-        Front { name: recipe.name.clone(), about: recipe.about.clone(), timed, figures }
+    pub fn new(recipe: &Recipe, timed: bool, figures: Value, curves: Vec<Curve>) -> Front {
+        Front { name: recipe.name.clone(), about: recipe.about.clone(), timed, figures, curves }
     }
 }

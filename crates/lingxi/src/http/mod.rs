@@ -5,10 +5,12 @@
 //! dot product about six plain calls.
 
 mod app;
+mod builds;
 mod dashboard;
 mod engine;
 mod error;
 mod feedback;
+mod gate;
 mod goods;
 mod page;
 mod params;
@@ -20,6 +22,7 @@ mod timestamp;
 
 pub use app::{App, AppOptions, Serving, State, Withdrawn};
 pub use engine::{Engine, Front};
+pub use gate::Gate;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -56,7 +59,10 @@ pub fn router(app: App) -> Router {
         .route("/api/item/{item}", get(goods::get).patch(goods::patch).delete(goods::delete))
         .route("/api/users", get(shoppers::list))
         .route("/api/user/{user}/feedback", get(shoppers::of_user))
+        .route("/api/builds", get(builds::list).post(builds::start))
+        .route("/api/builds/{id}/publish", post(builds::publish))
         .route("/api/dashboard/evaluation", get(dashboard::evaluation))
+        .route("/api/dashboard/curves", get(dashboard::curves))
         .route("/api/dashboard/stats", get(dashboard::stats))
         .route("/api/recommend/{user}", get(recommend::get))
         .route("/api/item-to-item/similar/{item}", get(similar::similar))
@@ -68,6 +74,7 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(params::no_such_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(app.clone(), gate::admit))
         .layer(from_fn_with_state(app.clone(), telemetry::watch))
         .with_state(app)
 }
@@ -118,6 +125,7 @@ async fn run(listener: TcpListener, app: App, stop: impl Future<Output = ()> + S
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;
             app.telemetry.fold();
+            app.build_if_due();
         }
     };
     let deadline = async {

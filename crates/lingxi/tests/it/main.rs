@@ -4,12 +4,14 @@
 mod assets;
 mod catalogue;
 mod crash;
+mod gate;
 mod http;
 mod hub;
 mod ingest;
 mod load;
 mod page;
 mod reasons;
+mod rebuild;
 mod shop;
 mod store;
 mod tidy;

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-const RECIPE: &str = r#"
+pub const RECIPE: &str = r#"
 name = "corner-shop"
 [[data.events]]
 path = "events.csv"
@@ -44,23 +44,29 @@ pub fn files(folder: &Path) {
 }
 
 /// The program, serving; killed when dropped.
-struct Served {
-    child: Child,
-    address: String,
+pub struct Served {
+    pub child: Child,
+    pub address: String,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl Served {
-    fn start(folder: &Path) -> Served {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lingxi"))
+    pub fn start(folder: &Path) -> Served {
+        Served::with(folder, |_| ())
+    }
+
+    /// With further arguments or environment.
+    pub fn with(folder: &Path, further: impl FnOnce(&mut Command)) -> Served {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lingxi"));
+        command
             .args(["serve", "--recipe"])
             .arg(folder.join("recipe.toml"))
             .args(["--addr", "127.0.0.1:0", "--store"])
             .arg(folder.join("store.sqlite"))
             .env("LINGXI_CACHE", folder.join("cache"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        further(&mut command);
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines
             .by_ref()
@@ -69,22 +75,22 @@ impl Served {
         Served { child, address: address.expect("the address is printed before the program ends"), lines }
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub fn get(&self, path: &str) -> Value {
         let mut response = ureq::get(format!("http://{}{path}", self.address)).call().unwrap();
         serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
     }
 
-    fn post(&self, path: &str, body: &Value) -> Value {
+    pub fn post(&self, path: &str, body: &Value) -> Value {
         let mut response = ureq::post(format!("http://{}{path}", self.address)).send(body.to_string()).unwrap();
         serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
     }
 
     /// Whether an item is in what a path answers.
-    fn shows(&self, path: &str, item: &str) -> bool {
+    pub fn shows(&self, path: &str, item: &str) -> bool {
         self.get(path).to_string().contains(&format!("\"{item}\""))
     }
 
-    fn buy(&self, user: &str, item: &str) {
+    pub fn buy(&self, user: &str, item: &str) {
         let row = json!([{"FeedbackType": "purchase", "UserId": user, "ItemId": item}]);
         assert_eq!(self.post("/api/feedback", &row), json!({"RowAffected": 1}));
     }
