@@ -4,7 +4,7 @@
 //! terminal, one line at the end of the stage when stderr is a file or a pipe, and nothing at all with `--json`.
 //! Everything goes to stderr, so that stdout stays what other programs read.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -93,7 +93,7 @@ impl Progress {
     /// One line between stages, such as what is being waited for.
     pub fn note(&self, line: &str) {
         if matches!(self.mode, Mode::Lines | Mode::Bars) {
-            eprintln!("{line}");
+            tell(line);
         }
     }
 }
@@ -156,9 +156,14 @@ impl Stage {
     pub fn finish(self, note: &str) {
         self.bar.finish_and_clear();
         if matches!(self.mode, Mode::Lines | Mode::Bars) {
-            eprintln!("{}", closing_line(&self.name, self.bar.position(), self.unit, self.started.elapsed(), note));
+            tell(&closing_line(&self.name, self.bar.position(), self.unit, self.started.elapsed(), note));
         }
     }
+}
+
+/// Nobody to tell (a closed terminal, a full disk) is no reason to stop the work, as `eprintln!` would.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 impl Drop for Stage {

@@ -40,8 +40,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 /// Longest body, in bytes.
 const MAX_BODY: usize = 4 << 20;
 
-/// How long requests under way may take once the server is asked to stop.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long the server goes on taking requests once it is asked to stop and `/health/ready` says so: load balancers
+/// notice first.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// How long requests under way may take from then on. With what waits for the disk the process ends within ten seconds.
+const DRAIN: Duration = Duration::from_secs(7);
 
 /// All endpoints.
 pub fn router(app: App) -> Router {
@@ -80,7 +84,13 @@ pub fn router(app: App) -> Router {
 /// # Errors
 /// Whatever the listener or the runtime says.
 pub fn serve(listener: TcpListener, app: App) -> io::Result<()> {
-    serve_until(listener, app, stop_signal())
+    let stopping = app.clone();
+    let stop = async move {
+        stop_signal().await;
+        stopping.stop();
+        tokio::time::sleep(NOTICE).await;
+    };
+    serve_until(listener, app, stop)
 }
 
 /// As [`serve`], until `stop` is ready.

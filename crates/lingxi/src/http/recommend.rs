@@ -1,5 +1,6 @@
 //! `GET /api/recommend/{user}?n=&explain=`: the slate as an array of ids, as Gorse answers, or with `explain=true` as an
-//! array of places with their scores, propensities and reasons. The decision's id is in the header `Lingxi-Decision`.
+//! array of places with their scores, propensities and reasons. The decision's id is in the header `Lingxi-Decision`,
+//! unless it may not have been logged.
 
 use super::app::{App, Serving};
 use super::error::Answer;
@@ -43,9 +44,10 @@ fn slate(app: &App, serving: &Serving, user: &str, n: usize, explain: bool) -> A
     let ask = Ask { context: &context, n, id, seed: app.seed_of(id), withdrawn: &withdrawn.all };
     let (decision, kept_away) = serving.engine().recommend(&ask);
     let catalog = serving.engine().catalog();
-    // Logged before it is answered: a slate that cannot be logged would be a hole in every later estimate.
-    app.store().record(Shown::new(&decision, user, |item| external(catalog, item)))?;
-    let header = [("lingxi-decision", id.to_string())];
+    // Logged before it is answered. While the disk takes no writes shoppers are shown slates all the same, and the missing
+    // header says that this one may be a hole in later estimates.
+    let logged = app.store().record(Shown::new(&decision, user, |item| external(catalog, item)))?;
+    let header = logged.then(|| [("lingxi-decision", id.to_string())]);
     if explain {
         return Ok((header, Json(explained(serving, &context, &decision, &kept_away))).into_response());
     }

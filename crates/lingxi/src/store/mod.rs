@@ -4,10 +4,11 @@
 //! acknowledged once it is on disk, and the next build, the learner and the live histories read it back. SQLite in WAL
 //! mode with full sync; one thread writes ([`writer`]), any number read.
 //!
-//! In reading order: [`record`] is what is stored, [`schema`] where, [`writer`] how it gets there, [`reader`] how it
-//! comes back.
+//! In reading order: [`record`] is what is stored, [`schema`] and [`place`] where, [`writer`] how it gets there, [`reader`]
+//! how it comes back.
 
 mod error;
+mod place;
 mod reader;
 mod record;
 mod schema;
@@ -18,8 +19,9 @@ pub use reader::{Joined, Reader};
 pub use record::{Good, NewEvent, NewItem, Shown, ShownSlot, StoredEvent, Withdrawal};
 pub use writer::Stored;
 
+use place::Place;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -53,6 +55,10 @@ pub struct StoreCounts {
     pub decisions: AtomicU64,
     /// Events that answered a decision.
     pub joined: AtomicU64,
+    /// Decisions that could not be stored.
+    pub decisions_lost: AtomicU64,
+    /// Whether the last write failed. Nothing is promised of a decision then.
+    pub failing: AtomicBool,
     /// Transactions committed: events and decisions per transaction say what group commit gains.
     pub commits: AtomicU64,
 }
@@ -71,12 +77,14 @@ impl Store {
     /// Opens `path`, making the file and its tables if they are missing, and starts the writer.
     ///
     /// # Errors
-    /// [`StoreError::Open`] if the file cannot be opened, is not a store, or is of a newer version.
+    /// [`StoreError::Open`] if the file cannot be opened, is not a store, is of a newer version, or another process has it.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Store> {
+        let mut place = Place::claim(path)?;
         let (connection, first_decision) = schema::open_to_write(path)?;
+        place.remember();
         let counts = Arc::new(StoreCounts::default());
         let (sender, receiver) = sync_channel(options.queue.max(1));
-        let writer = Writer::new(connection, options, counts.clone());
+        let writer = Writer::new(connection, place, options, counts.clone());
         let thread = std::thread::Builder::new()
             .name("lingxi-store".into())
             .spawn(move || writer.run(&receiver))
@@ -130,16 +138,29 @@ impl Store {
     /// disk a few milliseconds later, and always before events queued after it, so feedback finds it; a crash within those
     /// milliseconds may lose it, which is why nothing is acknowledged by it.
     ///
+    /// While writes fail, shoppers are still shown slates: then it does not wait, is tried all the same (so that it is seen
+    /// when the disk takes writes again), and false says that it may not be stored.
+    ///
     /// # Errors
     /// [`StoreError::Closed`] after [`Store::close`].
-    pub fn record(&self, shown: Shown) -> Result<()> {
+    pub fn record(&self, shown: Shown) -> Result<bool> {
+        if self.counts.failing.load(Ordering::Relaxed) {
+            return match self.enqueue(Job::Decision(shown)) {
+                Err(StoreError::Busy) => {
+                    self.counts.decisions_lost.fetch_add(1, Ordering::Relaxed);
+                    Ok(false)
+                }
+                tried => tried.map(|()| false),
+            };
+        }
         // Cloned, so that waiting here does not hold up events at the lock.
         let sender = lock(&self.queue).as_ref().ok_or(StoreError::Closed)?.clone();
         self.counts.queued.fetch_add(1, Ordering::Relaxed);
-        sender.send(Job::Decision(shown)).map_err(|_| {
+        let sent = sender.send(Job::Decision(shown)).map_err(|_| {
             self.counts.queued.fetch_sub(1, Ordering::Relaxed);
             StoreError::Closed
-        })
+        });
+        sent.map(|()| true)
     }
 
     /// Waits until everything queued before is on disk.
@@ -158,7 +179,10 @@ impl Store {
         let idle = lock(&self.readers).pop();
         let reader = idle.map_or_else(|| Reader::open(&self.path), Ok)?;
         let result = read(&reader);
-        lock(&self.readers).push(reader);
+        // One that failed may hold a file that is broken or gone: the next reader opens it anew.
+        if result.is_ok() {
+            lock(&self.readers).push(reader);
+        }
         result
     }
 

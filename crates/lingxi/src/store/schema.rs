@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Written into the file; a store of another version is refused, not guessed at.
 const VERSION: i64 = 2;
 
+/// How long to wait for another program that has the file locked, say a shell that somebody left open.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
 /// "lgxi": tells our file from any other SQLite database.
 const APPLICATION: i64 = 0x6c67_7869;
 
@@ -70,9 +73,6 @@ CREATE TABLE goods (
 /// Opens `path` for the one writer and makes the tables if the file is new. The second value is the first decision id
 /// of this opening: the number of openings in the upper bits, so that an id given out and lost in a crash never returns.
 pub fn open_to_write(path: &Path) -> Result<(Connection, u64)> {
-    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|e| fail(path, e))?;
-    }
     let mut connection = Connection::open(path).map_err(|e| fail(path, e))?;
     prepare(&mut connection, path)?;
     let openings: i64 = connection
@@ -86,7 +86,7 @@ pub fn open_to_read(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(PATIENCE)?;
         Ok(connection)
     };
     open().map_err(|e| StoreError::Read(format!("{}: {e}", path.display())))
@@ -95,7 +95,7 @@ pub fn open_to_read(path: &Path) -> Result<Connection> {
 fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
     let wrong = |why: String| StoreError::Open { path: path.to_path_buf(), why };
     let sql = |e: rusqlite::Error| fail(path, e);
-    connection.busy_timeout(Duration::from_secs(5)).map_err(sql)?;
+    connection.busy_timeout(PATIENCE).map_err(sql)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
     // FULL syncs the log at every commit: what is acknowledged survives a power cut, not only a killed process.
     connection.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
@@ -133,5 +133,8 @@ fn upgrade(connection: &mut Connection, tables: &str) -> rusqlite::Result<()> {
 }
 
 fn fail(path: &Path, why: impl std::fmt::Display) -> StoreError {
-    StoreError::Open { path: path.to_path_buf(), why: format!("{why}; check the path and its permissions") }
+    StoreError::Open {
+        path: path.to_path_buf(),
+        why: format!("{why}; check the path, its permissions and the room on the disk"),
+    }
 }

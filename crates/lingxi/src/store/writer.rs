@@ -4,27 +4,35 @@
 //! No timer is needed to fill a group: while one group is being synced, the next one gathers in the queue.
 
 use super::error::{Result, StoreError};
+use super::place::Place;
 use super::record::{Good, NewEvent, Shown, StoredEvent};
-use super::{StoreCounts, StoreOptions};
+use super::{StoreCounts, StoreOptions, schema};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 /// A shop's clock may run ahead of ours: an event this many seconds before the slate may still answer it.
 const CLOCK_SLACK: i64 = 60;
+
+/// SQLite moves the log into the database every four megabytes, but never waits for a reader. From this length on the writer
+/// does, so that readers who follow each other without a gap cannot make the log grow for ever.
+const LOG_LIMIT: u64 = 64 << 20;
+const PATIENCE_WITH_READERS: Duration = Duration::from_millis(250);
 
 /// Slates of one shopper that are searched, newest first, for the one an event answers.
 const SLATES_SEARCHED: i64 = 50;
 
 type Done = Box<dyn FnOnce(Result<Stored>) + Send>;
+type DoneGoods = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// What waits in the queue.
 pub enum Job {
     Events { events: Vec<NewEvent>, done: Done },
     Decision(Shown),
-    Goods { goods: Vec<Good>, at: i64, done: Box<dyn FnOnce(Result<()>) + Send> },
+    Goods { goods: Vec<Good>, at: i64, done: DoneGoods },
 }
 
 /// A batch that is on disk.
@@ -40,14 +48,18 @@ pub struct Stored {
 
 pub struct Writer {
     connection: Connection,
+    // After the connection: it is given back when that is closed.
+    place: Place,
+    /// Length of the log at which it is next moved into the database, waiting for readers.
+    log_limit: u64,
     options: StoreOptions,
     counts: Arc<StoreCounts>,
 }
 
 impl Writer {
-    pub fn new(connection: Connection, options: StoreOptions, counts: Arc<StoreCounts>) -> Writer {
+    pub fn new(connection: Connection, place: Place, options: StoreOptions, counts: Arc<StoreCounts>) -> Writer {
         connection.set_prepared_statement_cache_capacity(32);
-        Writer { connection, options, counts }
+        Writer { connection, place, log_limit: LOG_LIMIT, options, counts }
     }
 
     /// Stores groups until every sender is gone, then moves the log into the database.
@@ -61,66 +73,161 @@ impl Writer {
             }
             self.counts.queued.fetch_sub(group.len() as u64, Relaxed);
             self.store(group);
+            self.bound_log();
         }
-        if let Err(e) = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+        if let Err(e) = self.empty_log() {
             tracing::warn!("store: the log stays beside the database until the next start: {e}");
         }
     }
 
-    fn store(&mut self, group: Vec<Job>) {
-        let window = self.options.join_window;
-        let (mut waiting, mut stocked) = (Vec::new(), Vec::new());
-        let mut decisions = 0;
-        let written = in_transaction(&mut self.connection, |transaction| {
-            for job in group {
-                match job {
-                    Job::Events { events, done } => {
-                        waiting.push((done, alone(transaction, |t| insert_events(t, events, window))));
-                    }
-                    Job::Decision(shown) => match alone(transaction, |t| insert_decision(t, &shown)) {
-                        Ok(()) => decisions += 1,
-                        Err(e) => tracing::error!(decision = shown.id, "a decision was not stored: {e}"),
-                    },
-                    Job::Goods { goods, at, done } => {
-                        stocked.push((done, alone(transaction, |t| stock(t, &goods, at))));
-                    }
-                }
+    /// Moves a log that grew long into the database. If that fails it is tried again when it has grown by as much.
+    fn bound_log(&mut self) {
+        let length = std::fs::metadata(self.place.log()).map_or(0, |log| log.len());
+        if length < self.log_limit {
+            return;
+        }
+        match self.empty_log() {
+            Ok(()) => self.log_limit = LOG_LIMIT,
+            Err(e) => {
+                tracing::warn!("store: the log has grown to {} MB: {e}", length >> 20);
+                self.log_limit = length + LOG_LIMIT;
             }
-        });
-        match &written {
-            Ok(()) => self.count(&waiting, decisions),
-            Err(e) => tracing::error!("a group of {} batches was not stored: {e}", waiting.len()),
-        }
-        for (done, result) in waiting {
-            done(written.clone().and(result));
-        }
-        for (done, result) in stocked {
-            done(written.clone().and(result));
         }
     }
 
-    fn count(&self, waiting: &[(Done, Result<Stored>)], decisions: u64) {
-        let stored = || waiting.iter().filter_map(|(_, result)| result.as_ref().ok());
+    fn empty_log(&self) -> Result<()> {
+        // No reader may hold up the writer for long, nor the end of the process.
+        let truncate = || {
+            self.connection.busy_timeout(PATIENCE_WITH_READERS)?;
+            let busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+            self.connection.busy_timeout(schema::PATIENCE)?;
+            busy
+        };
+        match truncate().map_err(StoreError::of_write)? {
+            false => Ok(()),
+            true => Err(StoreError::Write("somebody still reads from the log".into())),
+        }
+    }
+
+    fn store(&mut self, mut group: Vec<Job>) {
+        let (window, mut tried) = (self.options.join_window, Tried::default());
+        let written = in_transaction(&mut self.connection, &self.place, |transaction| {
+            group.drain(..).for_each(|job| tried.run(transaction, job, window));
+            tried.failure.clone()
+        });
+        if let Err(e) = &written {
+            group.into_iter().for_each(|job| tried.refuse(job, e));
+        }
+        self.count(&tried, &written);
+        tried.tell(&written);
+    }
+
+    fn count(&self, tried: &Tried, written: &Result<()>) {
+        let failure = written.as_ref().err().or(tried.failure.as_ref());
+        let was_failing = self.counts.failing.swap(failure.is_some(), Relaxed);
+        match failure {
+            // Once, and not for every batch: a full disk may be where the log goes, too.
+            Some(e) if !was_failing => tracing::error!("{e}; slates are still answered, decisions are not logged"),
+            None if was_failing => tracing::warn!("the store takes writes again"),
+            _ => {}
+        }
+        if written.is_err() {
+            self.counts.decisions_lost.fetch_add(tried.decisions + tried.lost, Relaxed);
+            return;
+        }
+        let stored = || tried.events.iter().filter_map(|(_, result)| result.as_ref().ok());
         self.counts.commits.fetch_add(1, Relaxed);
-        self.counts.decisions.fetch_add(decisions, Relaxed);
+        self.counts.decisions.fetch_add(tried.decisions, Relaxed);
+        self.counts.decisions_lost.fetch_add(tried.lost, Relaxed);
         self.counts.events.fetch_add(stored().map(|s| s.events.len() as u64).sum(), Relaxed);
         self.counts.joined.fetch_add(stored().map(|s| s.joined as u64).sum(), Relaxed);
     }
 }
 
-/// Runs `work` and commits, which syncs the disk.
-fn in_transaction(connection: &mut Connection, work: impl FnOnce(&mut Transaction<'_>)) -> Result<()> {
-    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(write_error)?;
-    work(&mut transaction);
-    transaction.commit().map_err(write_error)
+/// The jobs of a group, each with what came of it, and who waits to be told.
+#[derive(Default)]
+struct Tried {
+    events: Vec<(Done, Result<Stored>)>,
+    goods: Vec<(DoneGoods, Result<()>)>,
+    decisions: u64,
+    lost: u64,
+    /// Of the first job that failed.
+    failure: Option<StoreError>,
+}
+
+impl Tried {
+    fn run(&mut self, transaction: &mut Transaction<'_>, job: Job, window: i64) {
+        let failure = match job {
+            Job::Events { events, done } => {
+                let stored = alone(transaction, |t| insert_events(t, events, window));
+                let failure = stored.as_ref().err().cloned();
+                self.events.push((done, stored));
+                failure
+            }
+            Job::Decision(shown) => {
+                let stored = alone(transaction, |t| insert_decision(t, &shown));
+                *if stored.is_ok() { &mut self.decisions } else { &mut self.lost } += 1;
+                stored.err()
+            }
+            Job::Goods { goods, at, done } => {
+                let stored = alone(transaction, |t| stock(t, &goods, at));
+                let failure = stored.as_ref().err().cloned();
+                self.goods.push((done, stored));
+                failure
+            }
+        };
+        self.failure = self.failure.take().or(failure);
+    }
+
+    /// A job that was not even tried.
+    fn refuse(&mut self, job: Job, why: &StoreError) {
+        match job {
+            Job::Events { done, .. } => self.events.push((done, Err(why.clone()))),
+            Job::Decision(_) => self.lost += 1,
+            Job::Goods { done, .. } => self.goods.push((done, Err(why.clone()))),
+        }
+    }
+
+    /// Tells each what came of its job, now that the fate of the group is known.
+    fn tell(self, written: &Result<()>) {
+        self.events.into_iter().for_each(|(done, result)| done(written.clone().and(result)));
+        self.goods.into_iter().for_each(|(done, result)| done(written.clone().and(result)));
+    }
+}
+
+/// Runs `work` and commits, which syncs the disk. `work` says what failed in it, if anything; it is not called if there is
+/// no beginning a transaction.
+fn in_transaction(
+    connection: &mut Connection,
+    place: &Place,
+    work: impl FnOnce(&mut Transaction<'_>) -> Option<StoreError>,
+) -> Result<()> {
+    place.check()?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+    let mut transaction = transaction.map_err(StoreError::of_write)?;
+    let failure = work(&mut transaction);
+    if transaction.is_autocommit() {
+        return Err(failure.unwrap_or_else(undone));
+    }
+    transaction.commit().map_err(StoreError::of_write)?;
+    // What went into a file that was moved away meanwhile is not stored.
+    place.check()
 }
 
 /// Runs one job inside the group's transaction so that its failure undoes it alone.
 fn alone<T>(transaction: &mut Transaction<'_>, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-    let point = transaction.savepoint().map_err(write_error)?;
-    let value = work(&point).map_err(write_error)?;
-    point.commit().map_err(write_error)?;
+    // A full or failing disk makes SQLite undo the whole transaction; a savepoint after that would commit by itself.
+    if transaction.is_autocommit() {
+        return Err(undone());
+    }
+    let point = transaction.savepoint().map_err(StoreError::of_write)?;
+    let value = work(&point).map_err(StoreError::of_write)?;
+    point.commit().map_err(StoreError::of_write)?;
     Ok(value)
+}
+
+fn undone() -> StoreError {
+    StoreError::Write("the group that it was in was undone".into())
 }
 
 fn insert_events(connection: &Connection, events: Vec<NewEvent>, window: i64) -> rusqlite::Result<Stored> {
@@ -193,8 +300,4 @@ fn insert_decision(connection: &Connection, shown: &Shown) -> rusqlite::Result<(
         ])?;
     }
     Ok(())
-}
-
-fn write_error(e: rusqlite::Error) -> StoreError {
-    StoreError::Write(e.to_string())
 }

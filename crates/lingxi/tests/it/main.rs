@@ -3,6 +3,7 @@
 
 mod assets;
 mod catalogue;
+mod crash;
 mod gate;
 mod http;
 mod hub;

@@ -133,7 +133,7 @@ fn a_shop_serves_from_its_files_is_killed_and_goes_on_where_it_was() {
 
 /// Lets a shop in `folder` read its goods with the encoder of this machine's asset cache; false, and a word about it, if
 /// there is none.
-fn with_encoder(folder: &Path) -> bool {
+pub fn with_encoder(folder: &Path) -> bool {
     let here = lingxi::assets::cache::directory().unwrap().join("assets");
     if !here.join("all-MiniLM-L6-v2").is_dir() {
         println!("SKIPPED: the language model is not here; lingxi assets fetch all-MiniLM-L6-v2");
