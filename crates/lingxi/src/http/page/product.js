@@ -1,0 +1,68 @@
+// The panel of one good: what it is, what is near it, and why this shopper is shown it or not. In: its id and the shopper;
+// out: the dialog of index.html.
+
+import { get, path, query } from "./api.js";
+import { button, byId, el, note } from "./draw.js";
+import { acts, rules, sum, titleButton } from "./goods.js";
+import * as words from "./words.js";
+const { t } = words;
+
+/** Opens the panel, at the explanation if the reader asked why. */
+export async function openProduct(id, user, atWhy) {
+  const box = byId("product");
+  box.replaceChildren(...top(t("loading")));
+  box.dataset.item = id;
+  if (!box.open) box.showModal();
+  const asked = [get(path("api", "item", id)), get(path("api", "item-to-item", "similar", id) + query({ n: 6 })), user ? get(path("api", "explain", user, id)) : null];
+  const [item, similar, why] = await Promise.allSettled(asked);
+  if (box.dataset.item !== id) return;
+  const parts = item.status === "rejected" ? broken(id, item.reason) : [...top(item.value.Title || id), about(item.value), explained(why, user), near(similar), doing(item.value, user)];
+  box.replaceChildren(...parts.flat().filter(Boolean));
+  box.scrollTop = 0;
+  (atWhy && byId("product-why") || byId("product-title")).focus();
+}
+
+const top = (title) => [el("div.head", {}, el("h2", { id: "product-title", tabindex: -1 }, title), button(".quiet", () => byId("product").close(), t("close")))];
+
+function broken(id, error) {
+  const [message, remedy] = words.refusal(error);
+  return [...top(id), el("p", { role: "alert" }, message, el("br"), remedy)];
+}
+
+function about(item) {
+  const facts = [
+    [t("category"), item.Categories.join(", ")],
+    [t("price"), item.Price === null ? "" : words.exact(item.Price, 2)],
+    [t("id"), item.ItemId],
+    ...Object.entries(item.Labels ?? {}).map(([name, value]) => [name.replaceAll("_", " "), String(value)]),
+  ].filter(([, value]) => value);
+  return [
+    item.IsHidden && el("p", {}, el("span.badge", {}, t("hidden"))),
+    el("dl.facts", {}, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
+    item.Text && el("h3", {}, t("reads")),
+    item.Text && el("blockquote", {}, item.Text),
+  ];
+}
+
+/** What the shopper may do stays in sight at the foot of the panel. */
+const doing = (item, user) =>
+  user && [el("div.doing", {}, el("p.note", {}, t("actFor", { user })), acts(item.ItemId, item.Title), el("p.said", { role: "status" }))];
+
+/** The score and its parts, the place that it earns, and the rules that speak; nothing if the server cannot say. */
+function explained({ status, value }, user) {
+  if (status !== "fulfilled" || !value) return null;
+  const place = value.Rank ? "placeRank" : value.Candidate ? "placeCandidate" : "placeNone";
+  const scored = Number.isFinite(value.Score) && value.Parts?.length > 0;
+  return [
+    el("h3", { id: "product-why", tabindex: -1 }, t("whyItem", { user })),
+    el("p", {}, t(place, { n: value.Rank })),
+    scored && sum(value),
+    rules(value),
+  ].flat();
+}
+
+function near({ value, status }) {
+  const row = (hit) => el("li", {}, titleButton(hit.Id, hit.Title), el("span", {}, `${t("match")} ${words.exact(hit.Score, 2)}`));
+  const missing = note(t(status === "fulfilled" ? "similarNone" : "failed"));
+  return [el("h3", {}, t("similar")), value?.length ? el("ul.rows", {}, value.map(row)) : missing];
+}
