@@ -61,11 +61,18 @@ function pressed(event) {
   else if (kind) act(kind, of, title);
 }
 
+/** The focus goes back to what opened the panel, or to what was drawn in its place since. */
+function closed() {
+  const again = document.querySelector(`main [data-open="${CSS.escape(byId("product").dataset.item)}"]`);
+  if (document.activeElement === document.body) (again ?? byId("main")).focus({ preventScroll: true });
+  byId("product").dataset.item = "";
+}
+
 function listen() {
   const product = byId("product");
   document.addEventListener("click", pressed);
   product.addEventListener("click", (event) => event.target === product && product.close());
-  product.addEventListener("close", () => (product.dataset.item = ""));
+  product.addEventListener("close", closed);
   document.querySelector(".skip").addEventListener("click", (event) => (event.preventDefault(), byId(current === "shop" ? "h-slate" : "main").focus()));
   addEventListener("hashchange", route);
   [listenShop, listenLists, listenBuilds].forEach((listen) => listen());

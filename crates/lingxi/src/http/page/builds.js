@@ -59,7 +59,7 @@ function running({ Running: run, Last }) {
   const facts = [
     run.Total ? t("doneOf", { done: words.number(run.Done), total: words.number(run.Total) }) : words.number(run.Done ?? 0),
     t("soFar", { time: words.lasting(run.Seconds) }),
-    rest !== null && t("left", { time: words.lasting(rest) }),
+    rest !== null && t("rest", { time: words.lasting(rest) }),
   ];
   const bar = el("progress", run.Total ? { max: run.Total, value: run.Done, "aria-label": t("progress") } : { "aria-label": t("progress") });
   return el("div.running", {}, el("b", {}, words.stage(run.Stage)), bar, el("span.note", {}, facts.filter(Boolean).join(" · ")));

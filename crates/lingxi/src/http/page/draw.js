@@ -31,7 +31,7 @@ export const panel = (title, ...inside) => el("section.panel", {}, el("h2", {}, 
 export function table(label, heads, rows, caption) {
   const head = el("tr", {}, heads.map((name) => el("th", { scope: "col" }, name)));
   const whole = el("table", {}, caption && el("caption", {}, el("span", {}, caption)), el("thead", {}, head), el("tbody", {}, rows));
-  return el("div.scroll", { tabindex: 0, role: "region", "aria-label": label }, whole);
+  return el("div.scroll", { tabindex: 0, role: "group", "aria-label": label }, whole);
 }
 
 export const byId = (id) => document.getElementById(id);

@@ -53,14 +53,22 @@ function openTyped(event) {
 function drawUsers() {
   const rows = (pick.users ?? []).map((user) => {
     const about = [t("eventCount", { n: words.number(user.Events ?? 0) }), ...Object.values(user.Labels ?? {})].join(" · ");
-    const props = user.UserId === shop.user ? { "aria-current": "true" } : {};
-    return el("li", {}, el("a", { href: shopAddress(user.UserId), ...props }, el("b", {}, user.UserId), el("span", {}, about)));
+    return el("li", {}, el("a", { href: shopAddress(user.UserId) }, el("b", {}, user.UserId), el("span", {}, about)));
   });
   byId("shopper-list").replaceChildren(...rows);
   byId("shopper-list").hidden = !rows.length;
   byId("shopper-more").hidden = !pick.cursor;
   const key = !typed() || !pick.users ? "shopperHelp" : !rows.length ? "noShopper" : pick.cursor ? "manyFit" : "fit";
   byId("shopper-help").textContent = t(key, { n: rows.length });
+  markUser();
+}
+
+/** Says in the list who looks; the links stay, and the focus with them. */
+function markUser() {
+  for (const link of byId("shopper-list").querySelectorAll("a")) {
+    if (link.hash === shopAddress(shop.user)) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
 }
 
 export async function showShop(user) {
@@ -70,7 +78,7 @@ export async function showShop(user) {
   if (user === shop.user) return;
   Object.assign(shop, { user, history: null, slate: null, failed: false, decision: "", all: false, fresh: new Set(), open: new Set() });
   announce("");
-  drawShop();
+  drawShopper();
   await loadShopper();
 }
 
@@ -93,7 +101,7 @@ async function loadShopper() {
   }
   const failed = [past, slate].find((answer) => answer.status === "rejected");
   shop.failed = Boolean(failed);
-  drawShop();
+  drawShopper();
   if (failed) fail(failed.reason);
   else calm();
   return slate.status === "fulfilled";
@@ -128,10 +136,15 @@ async function showChange(said, before) {
 
 const changed = (key, places) => places.length && t(key, { names: words.names(places.map((place) => place.Title)) });
 
-export function drawShop() {
-  drawUsers();
+function drawShopper() {
+  markUser();
   drawHistory();
   drawSlate();
+}
+
+export function drawShop() {
+  drawUsers();
+  drawShopper();
   drawFound();
 }
 

@@ -62,7 +62,7 @@ const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** The key is named, never shown. */
 function asCurl({ method, address, headers, body, file }) {
-  const lines = [`curl -X ${method} ${quoted(location.origin + address)}`, ...Object.entries(headers).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)}`)];
+  const lines = [`curl ${method === "GET" ? "" : `-X ${method} `}${quoted(location.origin + address)}`, ...Object.entries(headers).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)}`)];
   if (key.held) lines.push('-H "X-API-Key: $LINGXI_KEY"');
   if (body !== undefined) lines.push(file ? `--data-binary ${quoted("@" + file)}` : `-d ${quoted(body)}`);
   return lines.join(" \\\n  ");
