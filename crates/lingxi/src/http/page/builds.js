@@ -77,7 +77,7 @@ function keptTable(kept) {
   const metric = kept.find((row) => row.Metric)?.Metric ?? t("metric");
   const line = (row) =>
     el(row.Serving ? "tr.strong" : "tr", {},
-      el("th", { scope: "row" }, words.when(row.Built), el("small", {}, row.Id.slice(0, 12))),
+      el("th", { scope: "row" }, words.shortly(row.Built), el("small", {}, t("numbered", { id: row.Id }))),
       el("td", {}, words.number(row.Events), el("small", {}, t("goodsCount", { n: words.number(row.Items) }))),
       el("td", {}, row.Value == null ? "–" : words.exact(row.Value)),
       el("td", {}, row.Serving ? el("span.badge.fresh", {}, t("serving")) : serveButton(row)));

@@ -9,6 +9,7 @@ const { t } = words;
 
 const EVERY = 2000;
 const LENGTH = 150;
+const SHORTEST = 30;
 
 /** Gauges and counters of /metrics, by the key of their text; what a server does not count is left out. */
 const GAUGES = { underWay: "lingxi_http_under_way", queue: "lingxi_store_queue" };
@@ -73,7 +74,7 @@ function keep(key, value) {
 /** The latest number, its line, and the highest of the line. */
 function chart(key, text) {
   const values = health.series[key] ?? [];
-  const drawn = values.length > 1 && [sparkline(values, LENGTH), el("small", {}, t("atMost", { n: text(Math.max(...values)) }))];
+  const drawn = values.length > 1 && [sparkline(values, Math.max(values.length, SHORTEST)), el("small", {}, t("atMost", { n: text(Math.max(...values)) }))];
   return el("div.tile.wide", {}, el("dt", {}, t(key)), el("dd", {}, values.length ? text(values.at(-1)) : "…", drawn));
 }
 

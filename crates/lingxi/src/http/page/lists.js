@@ -56,10 +56,9 @@ async function readEvents(cursor) {
     const page = await get((kind ? path("api", "feedback", kind) : "/api/feedback") + query({ n: PAGE, cursor }));
     return [page.Feedback, page.Cursor];
   }
-  const all = await get(path("api", "user", user, "feedback") + query({ n: MOST }));
-  const fit = all.filter((event) => !kind || event.FeedbackType === kind);
+  const all = await get(path("api", "user", user, "feedback", ...(kind ? [kind] : [])) + query({ n: MOST }));
   const to = Number(cursor) + PAGE;
-  return [fit.slice(to - PAGE, to), to < fit.length ? String(to) : ""];
+  return [all.slice(to - PAGE, to), to < all.length ? String(to) : ""];
 }
 
 export const catalogue = pages("items", readItems, itemRow, "catalogueEmpty");

@@ -34,7 +34,7 @@ function about(item) {
     [t("category"), item.Categories.join(", ")],
     [t("price"), item.Price === null ? "" : words.exact(item.Price, 2)],
     [t("id"), item.ItemId],
-    ...Object.entries(item.Labels ?? {}).map(([name, value]) => [name.replaceAll("_", " "), String(value)]),
+    ...words.labels(item.Labels),
   ].filter(([, value]) => value);
   return [
     item.IsHidden && el("p", {}, el("span.badge", {}, t("hidden"))),

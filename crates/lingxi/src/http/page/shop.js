@@ -52,13 +52,13 @@ function openTyped(event) {
 
 function drawUsers() {
   const rows = (pick.users ?? []).map((user) => {
-    const about = [t("eventCount", { n: words.number(user.Events ?? 0) }), ...Object.values(user.Labels ?? {})].join(" · ");
+    const about = [t("eventCount", { n: words.number(user.Events ?? 0) }), ...words.labels(user.Labels).map(([, text]) => text)].join(" · ");
     return el("li", {}, el("a", { href: shopAddress(user.UserId) }, el("b", {}, user.UserId), el("span", {}, about)));
   });
   byId("shopper-list").replaceChildren(...rows);
   byId("shopper-list").hidden = !rows.length;
   byId("shopper-more").hidden = !pick.cursor;
-  const key = !typed() || !pick.users ? "shopperHelp" : !rows.length ? "noShopper" : pick.cursor ? "manyFit" : "fit";
+  const key = !typed() || !pick.users ? "shopperHelp" : pick.cursor ? "manyFit" : rows.length ? "fit" : "noShopper";
   byId("shopper-help").textContent = t(key, { n: rows.length });
   markUser();
 }

@@ -154,6 +154,7 @@ export const TEXTS = {
   kept: ["Kept snapshots", "保留的快照"],
   keptNote: ["Newest first. The figure is that of the chosen model on data that it had not seen.", "最新的在前。指标是所采用模型在没有见过的数据上的结果。"],
   built: ["Built", "构建时间"],
+  numbered: ["number {id}", "第 {id} 号"],
   state: ["State", "状态"],
   goodsCount: ["{n} goods", "{n} 件商品"],
   serving: ["serving", "使用中"],

@@ -65,6 +65,9 @@ const dated = (style, at) => new Intl.DateTimeFormat(language(), style).format(a
 /** A moment in the reader's own zone; an event without one has only its place in the order. */
 export const when = (at) => (at ? dated({ dateStyle: "medium", timeStyle: "short" }, moment(at)) : "");
 
+/** The same in a narrow column. */
+export const shortly = (at) => dated({ month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" }, moment(at));
+
 /** A day on an axis, from milliseconds. */
 export const day = (at) => dated({ month: "short", day: "numeric" }, at);
 
@@ -80,6 +83,10 @@ export function stage(name) {
   const known = Object.keys(STAGES).find((word) => name === word || name.startsWith(word + " "));
   return known ? [say(STAGES[known]), name.slice(known.length)].join("") : name;
 }
+
+/** What a shop says of a shopper or a good: `[[name, text], ...]`; a value may be any JSON. */
+export const labels = (all) =>
+  Object.entries(typeof all === "object" ? all ?? {} : { label: all }).map(([name, value]) => [name.replaceAll("_", " "), typeof value === "object" ? JSON.stringify(value) : String(value)]);
 
 /** One part of a score in a few words. */
 export function cause(part) {
