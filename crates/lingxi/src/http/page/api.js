@@ -61,8 +61,8 @@ export async function ask(address, options) {
 /** JSON from the server. */
 export const get = async (address) => (await ask(address)).body;
 
-export const post = (address, value) =>
-  ask(address, value === undefined ? { method: "POST" } : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(value) });
+/** Sends a change; it may be answered without a body. */
+export const post = (address, value) => ask(address, { method: "POST", ...(value && { headers: { "content-type": "application/json" }, body: JSON.stringify(value) }) });
 
 /** Calls `read` now and again after `pause()` milliseconds, but not while nobody looks; answers how to end it. */
 export function poll(read, pause) {

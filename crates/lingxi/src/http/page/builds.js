@@ -38,13 +38,14 @@ const say = (text) => (byId("builds-said").textContent = text);
 export function drawBuilds() {
   const { data, why } = builds;
   byId("build-start").disabled = !data || Boolean(data.Running);
-  byId("builds-now").replaceChildren(...(data ? [running(data), el("p.note", {}, schedule(data))] : [note(why === "loading" ? t(why) : why, why !== "loading" && read, t("again"))]));
+  byId("builds-now").replaceChildren(...(data ? [running(data), el("p.note", {}, schedule(data))] : [missing(why)]));
   const kept = JSON.stringify([data?.Kept, words.language()]);
   if (kept === builds.kept) return;
   builds.kept = kept;
   renew(byId("builds-kept"), ...(data?.Kept?.length ? [keptTable(data.Kept), overTime(data.Kept)] : []));
 }
 
+const missing = (why) => (why === "loading" ? note(t(why)) : note(why, read, t("again")));
 const schedule = ({ EveryHours }) => (EveryHours ? t("everyHours", { n: words.number(EveryHours) }) : t("onCommand"));
 
 function lastSaid(last) {
@@ -96,8 +97,9 @@ function overTime(kept) {
   if (measured.length < 2) return null;
   const points = measured.map((row) => [words.moment(row.Built).getTime(), row.Value]);
   const said = measured.map((row) => `${words.when(row.Built)}: ${words.exact(row.Value)}`);
-  const drawn = curve({ points, x: "", y: metric, label: t("overTimeLabel", { metric, said: words.list(said) }), xText: words.day, yText: (value) => words.number(value, 4), dots: true });
-  return panel(t("overTime", { metric }), drawn);
+  const label = t("overTimeLabel", { metric, said: words.list(said) });
+  const yText = (value) => words.number(value, 4);
+  return panel(t("overTime", { metric }), curve({ points, x: "", y: metric, label, xText: words.day, yText, dots: true }));
 }
 
 async function serve(row) {

@@ -66,9 +66,13 @@ export function curve({ points, x, y, label, xText, yText, dots }) {
   const across = (value) => LEFT + 6 + ((RIGHT - LEFT - 6) * (value - x0)) / (x1 - x0 || 1);
   const up = (value) => FOOT - ((FOOT - TOP) * (value - y0)) / (y1 - y0);
   const text = (at, height, anchor, said) => svg("text", { x: at, y: height, "text-anchor": anchor }, said);
-  const rule = (value) => [svg("line", { class: "rail", x1: LEFT, x2: RIGHT, y1: up(value), y2: up(value) }), text(LEFT - 5, up(value) + 4, "end", yText(value))];
-  const foot = [text(across(x0), 176, "start", xText(x0)), x1 > x0 && text(RIGHT, 176, "end", xText(x1)), text((LEFT + RIGHT) / 2, 176, "middle", x), text(2, 12, "start", y)];
+  const rule = (value) => [
+    svg("line", { class: "rail", x1: LEFT, x2: RIGHT, y1: up(value), y2: up(value) }),
+    text(LEFT - 5, up(value) + 4, "end", yText(value)),
+  ];
+  const ends = [text(across(x0), 176, "start", xText(x0)), x1 > x0 && text(RIGHT, 176, "end", xText(x1))];
+  const names = [text((LEFT + RIGHT) / 2, 176, "middle", x), text(2, 12, "start", y)];
   const line = svg("polyline", { points: points.map(([a, b]) => `${across(a).toFixed(1)},${up(b).toFixed(1)}`).join(" ") });
   const marks = dots && points.map(([a, b]) => svg("circle", { cx: across(a), cy: up(b), r: 4 }));
-  return svg("svg", { class: "curve", viewBox: "0 0 340 182", role: "img", "aria-label": label }, ticks.map(rule), foot, line, marks);
+  return svg("svg", { class: "curve", viewBox: "0 0 340 182", role: "img", "aria-label": label }, ticks.map(rule), ends, names, line, marks);
 }

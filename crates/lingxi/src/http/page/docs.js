@@ -47,7 +47,8 @@ function group(tag, own) {
 function entry(operation) {
   const inside = el("div.inside");
   const opened = (event) => event.target === node && node.open && !inside.childElementCount && inside.append(...details(operation));
-  const title = el("summary", {}, el(`span.method.${operation.method.toLowerCase()}`, {}, operation.method), " ", el("code", {}, operation.path), " ", el("span.note", {}, operation.summary));
+  const method = el(`span.method.${operation.method.toLowerCase()}`, {}, operation.method);
+  const title = el("summary", {}, method, " ", el("code", {}, operation.path), " ", el("span.note", {}, operation.summary));
   const node = el("details", { id: operation.id, ontoggle: opened }, title, inside);
   return node;
 }
@@ -89,7 +90,10 @@ function shape(type, schema) {
 function tree(rows) {
   if (!rows.length) return null;
   const line = (row) =>
-    el("li", {}, el("code", {}, row.name), row.required && el("small", {}, ` ${t("required")}`), " ", el("span.note", {}, row.said), row.about && el("div", {}, row.about), tree(row.fields));
+    el("li", {},
+      el("code", {}, row.name), row.required && el("small", {}, ` ${t("required")}`), " ", el("span.note", {}, row.said),
+      row.about && el("div", {}, row.about),
+      tree(row.fields));
   return el("ul.fields", {}, rows.map(line));
 }
 

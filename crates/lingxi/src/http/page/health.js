@@ -13,7 +13,13 @@ const SHORTEST = 30;
 
 /** Gauges and counters of /metrics, by the key of their text; what a server does not count is left out. */
 const GAUGES = { underWay: "lingxi_http_under_way", queue: "lingxi_store_queue" };
-const COUNTERS = { stored: "lingxi_events_stored_total", decisions: "lingxi_decisions_total", joined: "lingxi_feedback_joined_total", commits: "lingxi_store_commits_total", unknown: "lingxi_events_on_unknown_items_total" };
+const COUNTERS = {
+  stored: "lingxi_events_stored_total",
+  decisions: "lingxi_decisions_total",
+  joined: "lingxi_feedback_joined_total",
+  commits: "lingxi_store_commits_total",
+  unknown: "lingxi_events_on_unknown_items_total",
+};
 
 const health = { stats: null, counts: {}, why: "", reached: false, before: null, series: {}, stop: () => {} };
 
@@ -92,8 +98,9 @@ export function drawHealth() {
 function figures(stats) {
   const [ms, count] = [(value) => t("ms", { n: words.number(value) }), (value) => words.number(value, 1)];
   const charts = [chart("rate", count), chart("refusedRate", count), chart("p50", ms), chart("p99", ms)];
-  const gauges = Object.entries(GAUGES).filter(([, name]) => name in health.counts).map(([key]) => chart(key, count));
-  const stored = Object.entries(COUNTERS).filter(([, name]) => name in health.counts).map(([key, name]) => [key, words.number(health.counts[name])]);
+  const counted = (names) => Object.entries(names).filter(([, name]) => name in health.counts);
+  const gauges = counted(GAUGES).map(([key]) => chart(key, count));
+  const stored = counted(COUNTERS).map(([key, name]) => [key, words.number(health.counts[name])]);
   const counts = [["requests", stats.Requests], ["refused", stats.Refused], ["users", stats.Users], ["goods", stats.Items], ["logEvents", stats.Events]];
   const tiles = [["uptime", words.lasting(stats.UptimeSeconds)], ...counts.map(([key, value]) => [key, words.number(value)])];
   return [

@@ -13,16 +13,23 @@ export async function openProduct(id, user, atWhy) {
   box.replaceChildren(...top(t("loading")));
   box.dataset.item = id;
   if (!box.open) box.showModal();
-  const asked = [get(path("api", "item", id)), get(path("api", "item-to-item", "similar", id) + query({ n: 6 })), user ? get(path("api", "explain", user, id)) : null];
-  const [item, similar, why] = await Promise.allSettled(asked);
+  const similar = get(path("api", "item-to-item", "similar", id) + query({ n: 6 }));
+  const why = user ? get(path("api", "explain", user, id)) : null;
+  const [item, ...more] = await Promise.allSettled([get(path("api", "item", id)), similar, why]);
   if (box.dataset.item !== id) return;
-  const parts = item.status === "rejected" ? broken(id, item.reason) : [...top(item.value.Title || id), about(item.value), explained(why, user), near(similar), doing(item.value, user)];
+  const parts = item.status === "rejected" ? broken(id, item.reason) : whole(item.value, user, more);
   box.replaceChildren(...parts.flat().filter(Boolean));
   box.scrollTop = 0;
   (atWhy && byId("product-why") || byId("product-title")).focus();
 }
 
-const top = (title) => [el("div.head", {}, el("h2", { id: "product-title", tabindex: -1 }, title), button(".quiet", () => byId("product").close(), t("close")))];
+const whole = (item, user, [similar, why]) =>
+  [...top(item.Title || item.ItemId), about(item), explained(why, user), near(similar), doing(item, user)];
+
+function top(title) {
+  const close = button(".quiet", () => byId("product").close(), t("close"));
+  return [el("div.head", {}, el("h2", { id: "product-title", tabindex: -1 }, title), close)];
+}
 
 function broken(id, error) {
   const [message, remedy] = words.refusal(error);

@@ -7,7 +7,8 @@ const { t } = words;
 
 /** A small dialog; true if it was answered with its first button. */
 function question(title, inside, yes) {
-  const buttons = el("div.buttons", {}, el("button.primary", { value: "yes" }, yes), button(".quiet", () => box.close(""), t("cancel")));
+  const cancel = button(".quiet", () => box.close(""), t("cancel"));
+  const buttons = el("div.buttons", {}, el("button.primary", { value: "yes" }, yes), cancel);
   const form = el("form", { method: "dialog" }, el("h2", { id: "question-title" }, title), inside, buttons);
   const box = el("dialog.question", { id: "question", "aria-labelledby": "question-title" }, form);
   document.body.append(box);
@@ -25,7 +26,8 @@ export const sure = (title, text, yes) => question(title, el("p", {}, text), yes
 export async function askKey(refused) {
   const [message, remedy] = refused ? words.refusal(refused) : [t("keyLead"), ""];
   const why = el("p", { id: "key-why" }, message, remedy && [el("br"), remedy]);
-  const input = el("input", { id: "key-input", type: "password", required: true, pattern: "[!-~]+", maxlength: 500, autocomplete: "off", autofocus: true, "aria-describedby": "key-why key-note" });
+  const rules = { type: "password", required: true, pattern: "[!-~]+", maxlength: 500, autocomplete: "off" };
+  const input = el("input", { id: "key-input", ...rules, autofocus: true, "aria-describedby": "key-why key-note" });
   const label = el("label", { for: "key-input" }, t("key"));
   const given = await question(t("keyTitle"), [why, label, input, el("p.note", { id: "key-note" }, t("keyNote"))], t("go"));
   if (given) key.hold(input.value);

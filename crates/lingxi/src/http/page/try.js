@@ -49,8 +49,9 @@ function bodyField(body, id) {
 
 /** The request that the form describes. */
 function built(operation, inputs, body, text) {
-  const of = (place) => inputs.filter(([one, input]) => one.in === place && (input.value !== "" || place === "path"));
-  const path = of("path").reduce((path, [one, input]) => path.replace(`{${one.name}}`, input.value ? encodeURIComponent(input.value) : `{${one.name}}`), operation.path);
+  const of = (place) => inputs.filter(([one, input]) => one.in === place && input.value !== "");
+  const put = (path, [one, input]) => path.replace(`{${one.name}}`, () => encodeURIComponent(input.value));
+  const path = of("path").reduce(put, operation.path);
   const query = new URLSearchParams(of("query").map(([one, input]) => [one.name, input.value]));
   const headers = Object.fromEntries(of("header").map(([one, input]) => [one.name, input.value]));
   if (text) headers["content-type"] = body.type;
@@ -62,7 +63,8 @@ const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** The key is named, never shown. */
 function asCurl({ method, address, headers, body, file }) {
-  const lines = [`curl ${method === "GET" ? "" : `-X ${method} `}${quoted(location.origin + address)}`, ...Object.entries(headers).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)}`)];
+  const asked = `curl ${method === "GET" ? "" : `-X ${method} `}${quoted(location.origin + address)}`;
+  const lines = [asked, ...Object.entries(headers).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)}`)];
   if (key.held) lines.push('-H "X-API-Key: $LINGXI_KEY"');
   if (body !== undefined) lines.push(file ? `--data-binary ${quoted("@" + file)}` : `-d ${quoted(body)}`);
   return lines.join(" \\\n  ");

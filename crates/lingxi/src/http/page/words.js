@@ -94,7 +94,7 @@ export function cause(part) {
   const more = part.past?.more ? (at ? `等 ${part.past.more + 1} 件` : ` and ${part.past.more} more`) : "";
   const words = part.words?.length ? ` (${part.words.join(", ")})` : "";
   const values = { past: past + more, category: part.category ?? "", n: part.merged ?? 1 };
-  return say(CAUSES[part.by] ?? [part.by, part.by], values) + words;
+  return (CAUSES[part.by] ? say(CAUSES[part.by], values) : part.sentence ?? part.model ?? part.by ?? "") + words;
 }
 
 /** Why an item is shown: the server's English sentence, or the same said in Chinese from the parts. */
