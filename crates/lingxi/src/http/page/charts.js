@@ -2,7 +2,7 @@
 
 import { fill } from "./draw.js";
 
-export const svg = (tag, props = {}, ...children) => fill(document.createElementNS("http://www.w3.org/2000/svg", tag), props, children);
+const svg = (tag, props = {}, ...children) => fill(document.createElementNS("http://www.w3.org/2000/svg", tag), props, children);
 
 /** A place on an axis in per cent; room is left for dots at both ends. */
 const place = (value, [low, high]) => `${2 + 96 * ((value - low) / (high - low || 1))}%`;

@@ -29,16 +29,21 @@ const fits = (operation, typed) => `${operation.method} ${operation.path} ${oper
 function draw() {
   if (!doc) return;
   byId("docs-about").textContent = [doc.info?.description, doc.info?.version].filter(Boolean).join(" · ");
-  const typed = byId("docs-filter").value.trim().toLowerCase();
-  const found = operations.filter((operation) => fits(operation, typed));
-  const tags = [...new Set([...(doc.tags ?? []).map((tag) => tag.name), ...found.map((operation) => operation.tag)])];
-  const groups = tags.map((tag) => group(tag, found.filter((operation) => operation.tag === tag))).filter(Boolean);
-  byId("docs").replaceChildren(...groups);
-  byId("docs-count").textContent = t("docsCount", { n: found.length });
+  const tags = new Set([...(doc.tags ?? []).map((tag) => tag.name), ...operations.map((operation) => operation.tag)]);
+  byId("docs").replaceChildren(...[...tags].map(group));
+  filter();
 }
 
-function group(tag, own) {
-  if (!own.length) return null;
+/** Hides what does not fit; what is filled in stays. */
+function filter() {
+  const typed = byId("docs-filter").value.trim().toLowerCase();
+  for (const operation of operations) byId(operation.id).hidden = !fits(operation, typed);
+  for (const part of byId("docs").children) part.hidden = !part.querySelector(":scope > details:not([hidden])");
+  byId("docs-count").textContent = t("docsCount", { n: operations.filter((operation) => fits(operation, typed)).length });
+}
+
+function group(tag) {
+  const own = operations.filter((operation) => operation.tag === tag);
   const about = doc.tags?.find((known) => known.name === tag)?.description;
   return el("section.panel.operations", {}, el("h2", {}, tag), about && el("p.note", {}, about), own.map(entry));
 }
@@ -114,7 +119,7 @@ function follow() {
 async function start() {
   frame(draw);
   byId("docs-form").addEventListener("submit", (event) => event.preventDefault());
-  byId("docs-filter").addEventListener("input", draw);
+  byId("docs-filter").addEventListener("input", () => doc && filter());
   byId("docs").addEventListener("toggle", (event) => event.target.open && event.target.id && history.replaceState(null, "", "#" + event.target.id), true);
   addEventListener("hashchange", follow);
   byId("docs").replaceChildren(note(t("loading")));

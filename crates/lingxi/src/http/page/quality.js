@@ -130,7 +130,8 @@ function mix(data) {
 
 /** A small chart for each model that learns, and the same as a table. */
 function learning() {
-  const lines = quality.curves.filter((line) => line.Points?.length > 1);
+  const finite = (line) => ({ ...line, Points: (line.Points ?? []).filter((point) => Number.isFinite(point[1])) });
+  const lines = quality.curves.map(finite).filter((line) => line.Points.length > 1);
   return lines.length > 0 && panel(t("curvesTitle"), el("p.note", {}, t("curvesNote")), el("div.curves", {}, lines.map(learned)));
 }
 

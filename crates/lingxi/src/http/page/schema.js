@@ -1,13 +1,13 @@
 // Reads an OpenAPI 3.1 document. In: the document and a schema in it; out: what fits there, in a few words, as rows or as an
 // example. What is unknown is left out, never refused: the page shows any document.
 
-/** Follows $ref; a name that leads nowhere, or back to itself, is an empty schema. */
+/** Follows $ref; a name that leads nowhere or back to itself, and "anything", are empty schemas. */
 export function resolve(doc, node) {
   for (let hops = 0; node?.$ref && hops < 9; hops++) {
     const steps = node.$ref.split("/").slice(1).map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
     node = steps.reduce((at, step) => at?.[step], doc);
   }
-  return node?.$ref ? {} : node ?? {};
+  return typeof node === "object" && node && !node.$ref ? node : {};
 }
 
 const named = (schema) => schema?.$ref?.split("/").at(-1);

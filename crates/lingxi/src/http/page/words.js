@@ -21,7 +21,7 @@ export function firstLanguage() {
   setLanguage(memory.get("lingxi-language") ?? navigator.language ?? "en");
 }
 
-export function setLanguage(name) {
+function setLanguage(name) {
   at = name.toLowerCase().startsWith("zh") ? 1 : 0;
   document.documentElement.lang = language();
 }
