@@ -7,6 +7,9 @@ import { acts, rules, sum, titleButton } from "./goods.js";
 import * as words from "./words.js";
 const { t } = words;
 
+/** As long as the list of the shop. */
+const SLATE = 12;
+
 /** Opens the panel, at the explanation if the reader asked why. */
 export async function openProduct(id, user, atWhy) {
   const box = byId("product");
@@ -14,7 +17,7 @@ export async function openProduct(id, user, atWhy) {
   box.dataset.item = id;
   if (!box.open) box.showModal();
   const similar = get(path("api", "item-to-item", "similar", id) + query({ n: 6 }));
-  const why = user ? get(path("api", "explain", user, id)) : null;
+  const why = user ? get(path("api", "explain", user, id) + query({ n: SLATE })) : null;
   const [item, ...more] = await Promise.allSettled([get(path("api", "item", id)), similar, why]);
   if (box.dataset.item !== id) return;
   const parts = item.status === "rejected" ? broken(id, item.reason) : whole(item.value, user, more);
@@ -55,17 +58,23 @@ function about(item) {
 const doing = (item, user) =>
   user && [el("div.doing", {}, el("p.note", {}, t("actFor", { user })), acts(item.ItemId, item.Title), el("p.said", { role: "status" }))];
 
-/** The score and its parts, the place that it earns, and the rules that speak; nothing if the server cannot say. */
+/** The place that it earns or the rule that keeps it away, its score and its parts; nothing if the server cannot say. */
 function explained({ status, value }, user) {
   if (status !== "fulfilled" || !value) return null;
-  const place = value.Rank ? "placeRank" : value.Candidate ? "placeCandidate" : "placeNone";
   const scored = Number.isFinite(value.Score) && value.Parts?.length > 0;
   return [
     el("h3", { id: "product-why", tabindex: -1 }, t("whyItem", { user })),
-    el("p", {}, t(place, { n: value.Rank })),
+    el("p", {}, verdict(value)),
+    scored && el("p.note", {}, words.reason(value)),
     scored && sum(value),
     rules(value),
   ].flat();
+}
+
+function verdict({ Place, Propensity, KeptAway, Rank, Candidates }) {
+  if (Place) return t("placeOn", { n: Place, chance: words.percent(Propensity) });
+  if (KeptAway) return t("placeRule", { rule: words.rule(KeptAway) });
+  return Rank ? t("placeRank", { n: words.number(Rank), of: words.number(Candidates) }) : t("placeNone");
 }
 
 function near({ value, status }) {

@@ -70,8 +70,9 @@ export const TEXTS = {
   why: ["How the score adds up", "得分的构成"],
   whyShort: ["Why, or why not?", "为什么（不）推荐？"],
   whyItem: ["Would shopper {user} be shown this?", "会推荐给顾客 {user} 吗？"],
-  placeRank: ["Yes: by its score it stands at place {n}.", "会：按得分排在第 {n} 位。"],
-  placeCandidate: ["It is looked at, but a rule keeps it away or others score higher.", "它在考虑之列，但被规则排除，或其他商品得分更高。"],
+  placeOn: ["Yes: it stands at place {n} of a list drawn now. Its chance of that place: {chance}.", "会：在此刻生成的推荐中排在第 {n} 位，得到这个位置的概率为 {chance}。"],
+  placeRule: ["No, by a rule of the shop: {rule}.", "不会，因为商店规则：{rule}。"],
+  placeRank: ["Not among the first: by its score it is number {n} of {of} goods that are looked at.", "不在前列：按得分在考虑的 {of} 件商品中排第 {n}。"],
   placeNone: ["No: it is not among the goods that are looked at for this shopper.", "不会：它不在为这位顾客考虑的商品之列。"],
   rules: ["Rules of the shop", "商店规则"],
   saved: { view: ["Shopper {user} looked at “{title}”.", "顾客 {user} 浏览了“{title}”。"], cart: ["Shopper {user} put “{title}” into the cart.", "顾客 {user} 把“{title}”加入了购物车。"], buy: ["Shopper {user} bought “{title}”.", "顾客 {user} 购买了“{title}”。"] },
@@ -273,6 +274,8 @@ export const RULES = [
   [/already bought/, "已经买过"],
   [/place kept for something new/, "位置留给新商品"],
   [/at most (\d+) per category/, "每个类别最多 $1 件"],
+  [/hidden by the shop/, "被商店隐藏"],
+  [/shown before and put away/, "展示过并已搁置"],
 ];
 
 // The stages of a build; a stage may name its model after these words.
