@@ -51,6 +51,7 @@ const DRAIN: Duration = Duration::from_secs(7);
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/", get(page::index))
+        .route("/docs", get(page::docs))
         .route("/page/{name}", get(page::asset))
         .route("/favicon.ico", get(page::icon))
         .route("/api/feedback", get(shoppers::events).post(feedback::post))
