@@ -11,6 +11,7 @@
 //! - what keeps and answers: [`store`] makes events durable, [`live`] knows what each shopper did since the models were
 //!   trained, [`fresh`] what came to be sold since, [`http`] is the door for other programs
 //! - why an item is on a slate, in parts that add up to its score: [`reasons`]
+//! - how a command asks a running server: [`client`]
 //! - what every command uses: [`progress`] how far it is, [`report`] what people and programs read, [`figures`] what
 //!   was measured, [`failure`] whose
 //!   turn it is when something goes wrong
@@ -35,6 +36,8 @@ pub mod live;
 pub mod fresh;
 
 pub mod http;
+
+pub mod client;
 
 pub mod failure;
 pub mod figures;
