@@ -10,7 +10,7 @@
 //! robots, [`standardise`] puts numbers on one scale, [`report`] says what happened, `stored` keeps it all on disk.
 
 pub mod clean;
-mod columnar;
+pub(crate) mod columnar;
 mod delimited;
 mod events;
 mod guess;
@@ -18,7 +18,7 @@ mod ids;
 mod items;
 mod jsonl;
 mod knowledge;
-mod lines;
+pub(crate) mod lines;
 pub mod report;
 mod scan;
 mod sequence;

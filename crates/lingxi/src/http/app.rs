@@ -1,6 +1,7 @@
 //! What every handler holds: the snapshot that answers and its live histories, the store and the counters, behind one
 //! `Arc`.
 
+use super::bulk::Bulk;
 use super::engine::Engine;
 use super::error::{Answer, Refusal};
 use super::telemetry::Telemetry;
@@ -49,6 +50,7 @@ pub struct State {
     pub(super) under_way: AtomicUsize,
     stopping: AtomicBool,
     restocking: Mutex<()>,
+    pub(super) bulk: Bulk,
 }
 
 /// A snapshot and the histories in its dense ids: published together, kept by whoever started with it.
@@ -92,8 +94,9 @@ impl App {
         let engine = stocked(engine, &store)?;
         let serving = Serving::new(engine, options.history, built_with);
         serving.catch_up(&store)?;
-        Ok(App(Arc::new(State {
+        let app = App(Arc::new(State {
             serving: RwLock::new(Arc::new(serving)),
+            bulk: Bulk::open(store.path()),
             store,
             options,
             compute: Semaphore::new(options.compute.max(1)),
@@ -101,7 +104,9 @@ impl App {
             under_way: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             restocking: Mutex::new(()),
-        })))
+        }));
+        Bulk::resume(&app);
+        Ok(app)
     }
 
     /// Runs `work` on a thread that may compute, as soon as fewer than [`AppOptions::compute`] others do. It keeps the
@@ -223,6 +228,11 @@ impl Serving {
     /// The snapshot.
     pub fn engine(&self) -> &dyn Engine {
         &*self.engine
+    }
+
+    /// The number of the last event of the store that the snapshot was built with; 0: none.
+    pub fn built_with(&self) -> i64 {
+        self.built_with
     }
 
     /// The shopper's last events up to this moment.

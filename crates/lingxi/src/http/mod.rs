@@ -5,6 +5,7 @@
 //! dot product about six plain calls.
 
 mod app;
+mod bulk;
 mod dashboard;
 mod engine;
 mod error;
@@ -54,6 +55,10 @@ pub fn router(app: App) -> Router {
         .route("/api/user/{user}/feedback", get(shoppers::of_user))
         .route("/api/dashboard/evaluation", get(dashboard::evaluation))
         .route("/api/dashboard/stats", get(dashboard::stats))
+        .route("/api/export/{what}", get(bulk::export))
+        .route("/api/import/{what}", post(bulk::import))
+        .route("/api/imports", get(bulk::imports))
+        .route("/api/imports/{id}", get(bulk::progress))
         .route("/api/recommend/{user}", get(recommend::get))
         .route("/api/item-to-item/similar/{item}", get(similar::similar))
         .route("/api/search", get(similar::search))

@@ -5,15 +5,17 @@
 //! mode with full sync; one thread writes ([`writer`]), any number read.
 //!
 //! In reading order: [`record`] is what is stored, [`schema`] where, [`writer`] how it gets there, [`reader`] how it
-//! comes back.
+//! comes back, [`pages`] how all of it does.
 
 mod error;
+mod pages;
 mod reader;
 mod record;
 mod schema;
 mod writer;
 
 pub use error::{Result, StoreError};
+pub use pages::ShownPlace;
 pub use reader::{Joined, Reader};
 pub use record::{Good, NewEvent, NewItem, Shown, ShownSlot, StoredEvent, Withdrawal};
 pub use writer::Stored;
@@ -160,6 +162,11 @@ impl Store {
         let result = read(&reader);
         lock(&self.readers).push(reader);
         result
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What the store has done since it was opened.
