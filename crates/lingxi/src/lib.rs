@@ -6,7 +6,7 @@
 //! - what a person can ask for: [`cli`], and one file per answer: [`commands`]
 //! - where models and demo data come from: [`assets`]
 //! - how logs become a snapshot and a shopper a slate: [`pipeline`], which calls the [`stages`] by name; [`recipe`] is what
-//!   the shop asks for, [`site`] and [`shelf`] where it happens, [`snapshot`] what comes out,
+//!   the shop asks for, [`site`] and [`shelf`] where it happens, [`seal`] whether that is still as it was, [`snapshot`] what comes out,
 //!   [`reasons`] why each item
 //! - what keeps and answers: [`store`] makes events durable, [`live`] knows what each shopper did since the models were
 //!   trained, [`fresh`] what came to be sold since, [`http`] is the door for other programs
@@ -24,6 +24,7 @@ pub mod assets;
 pub mod pipeline;
 pub mod reasons;
 pub mod recipe;
+pub mod seal;
 pub mod shelf;
 pub mod site;
 pub mod snapshot;

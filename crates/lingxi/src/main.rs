@@ -18,6 +18,8 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Reproduce(args) => commands::reproduce::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
+        Command::Import(args) => commands::import::run(&args),
+        Command::Export(args) => commands::export::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

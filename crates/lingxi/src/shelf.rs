@@ -1,8 +1,9 @@
 //! Where a build's artefacts lie: `<root>/<stage>/<fingerprint>/`, one folder each.
 //!
-//! A stage asks for its artefact by the fingerprint of all that it depends on. If the folder is there and reads well, it is
-//! reused; otherwise the stage makes it, and it is put in place whole or not at all. Each stage keeps its newest few.
+//! A stage asks for its artefact by the fingerprint of all that it depends on. If the folder is there, its seal is whole and it reads
+//! well, it is reused; otherwise the stage makes it, and it is put in place whole or not at all. Each stage keeps its newest few.
 
+use crate::seal;
 use anyhow::{Context as _, Result};
 use lingxi_data::Fingerprint;
 use serde::Serialize;
@@ -51,7 +52,7 @@ impl Shelf {
     ) -> Result<(T, bool)> {
         let folder = self.root.join(stage).join(key.to_string());
         if !self.fresh && folder.is_dir() {
-            match load(&folder) {
+            match seal::check(&folder).map_err(Into::into).and_then(|()| load(&folder)) {
                 Ok(artefact) => return Ok((artefact, true)),
                 Err(why) => tracing::warn!("{stage}: the kept artefact does not read ({why:#}); making it again"),
             }
@@ -61,6 +62,7 @@ impl Shelf {
         remove(&beside)?;
         std::fs::create_dir_all(&beside).with_context(|| format!("cannot create {}", beside.display()))?;
         save(&artefact, &beside).with_context(|| format!("cannot save the artefact of {stage}"))?;
+        seal::close(&beside).with_context(|| format!("cannot seal the artefact of {stage}"))?;
         remove(&folder)?;
         std::fs::rename(&beside, &folder).with_context(|| format!("cannot place {}", folder.display()))?;
         self.prune(stage);

@@ -6,6 +6,8 @@
 pub mod assets;
 pub mod demo;
 pub mod evaluate;
+pub mod export;
+pub mod import;
 pub mod ingest;
 pub mod reproduce;
 pub mod serve;

@@ -7,6 +7,7 @@
 mod app;
 mod bulk;
 mod dashboard;
+pub mod doorway;
 mod engine;
 mod error;
 mod feedback;

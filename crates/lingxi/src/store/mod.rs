@@ -5,13 +5,15 @@
 //! mode with full sync; one thread writes ([`writer`]), any number read.
 //!
 //! In reading order: [`record`] is what is stored, [`schema`] where, [`writer`] how it gets there, [`reader`] how it
-//! comes back, [`pages`] how all of it does.
+//! comes back, [`pages`] how all of it does, [`seal`] whether
+//! it is still what was closed.
 
 mod error;
 mod pages;
 mod reader;
 mod record;
 mod schema;
+mod seal;
 mod writer;
 
 pub use error::{Result, StoreError};
@@ -75,13 +77,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Open`] if the file cannot be opened, is not a store, or is of a newer version.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Store> {
+        let sealed = seal::open(path)?;
         let (connection, first_decision) = schema::open_to_write(path)?;
+        if !sealed {
+            seal::quick_check(&connection, path)?;
+        }
         let counts = Arc::new(StoreCounts::default());
         let (sender, receiver) = sync_channel(options.queue.max(1));
         let writer = Writer::new(connection, options, counts.clone());
+        let closed = path.to_path_buf();
         let thread = std::thread::Builder::new()
             .name("lingxi-store".into())
-            .spawn(move || writer.run(&receiver))
+            .spawn(move || {
+                writer.run(&receiver);
+                seal::close(&closed);
+            })
             .map_err(|e| StoreError::Open { path: path.to_path_buf(), why: format!("writer thread: {e}") })?;
         Ok(Store {
             path: path.to_path_buf(),

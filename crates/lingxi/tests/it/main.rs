@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod assets;
+mod bulk;
 mod catalogue;
+mod corpus;
+mod damage;
 mod http;
 mod hub;
 mod ingest;

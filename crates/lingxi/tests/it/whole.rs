@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-const RECIPE: &str = r#"
+pub const RECIPE: &str = r#"
 name = "corner-shop"
 [[data.events]]
 path = "events.csv"
@@ -29,7 +29,7 @@ policy = { kind = "greedy" }
 "#;
 
 /// 120 shoppers who each buy 8 goods of one of three kinds; tea is bought most.
-fn files(folder: &Path) {
+pub fn files(folder: &Path) {
     let (mut events, mut items) = ("who,what,when\n".to_string(), "id,title\n".to_string());
     for (kind, share) in [("tea", 60), ("soap", 30), ("bolt", 30)] {
         (0..20).for_each(|i| writeln!(items, "{kind}-{i},{kind} number {i}").unwrap());
@@ -44,14 +44,16 @@ fn files(folder: &Path) {
 }
 
 /// The program, serving; killed when dropped.
-struct Served {
+pub struct Served {
     child: Child,
-    address: String,
+    /// Where it listens.
+    pub address: String,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl Served {
-    fn start(folder: &Path) -> Served {
+    /// Serves the shop in a folder.
+    pub fn start(folder: &Path) -> Served {
         let mut child = Command::new(env!("CARGO_BIN_EXE_lingxi"))
             .args(["serve", "--recipe"])
             .arg(folder.join("recipe.toml"))
@@ -69,7 +71,8 @@ impl Served {
         Served { child, address: address.expect("the address is printed before the program ends"), lines }
     }
 
-    fn get(&self, path: &str) -> Value {
+    /// What a path answers.
+    pub fn get(&self, path: &str) -> Value {
         let mut response = ureq::get(format!("http://{}{path}", self.address)).call().unwrap();
         serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
     }
@@ -127,7 +130,7 @@ fn a_shop_serves_from_its_files_is_killed_and_goes_on_where_it_was() {
 
 /// Lets a shop in `folder` read its goods with the encoder of this machine's asset cache; false, and a word about it, if
 /// there is none.
-fn with_encoder(folder: &Path) -> bool {
+pub fn with_encoder(folder: &Path) -> bool {
     let here = lingxi::assets::cache::directory().unwrap().join("assets");
     if !here.join("all-MiniLM-L6-v2").is_dir() {
         println!("SKIPPED: the language model is not here; lingxi assets fetch all-MiniLM-L6-v2");

@@ -162,12 +162,13 @@ impl Desk {
     }
 
     /// Takes an import whose body lies in its place; from here on it is not lost. The same again while the first is not over
-    /// is the first.
+    /// is the first; another body under its key may come only if the first lacked something, to mend it.
     pub fn accept(&self, place: Place<'_>, import: Import) -> Answer<Import> {
         let mut state = self.state();
         let with_key = |other: &&Import| other.key == import.key && other.what == import.what;
         if let Some(other) = state.all.values().rev().find(with_key) {
-            if other.hash != import.hash {
+            let lacks = other.is_over() && (other.refused > 0 || other.stage == Stage::Failed);
+            if other.hash != import.hash && !lacks {
                 let message = format!("import {} had the key {:?} and another body", other.id, import.key);
                 let same = Refusal::new(StatusCode::CONFLICT, "key_reused", message);
                 drop(state);

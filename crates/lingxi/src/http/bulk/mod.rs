@@ -10,7 +10,6 @@ mod intake;
 mod rows;
 mod upload;
 
-pub use desk::{Import, RefusedRow, Stage};
 pub use export::export;
 pub use upload::{import, imports, progress};
 
