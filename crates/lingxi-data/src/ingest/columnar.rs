@@ -74,7 +74,10 @@ impl Columnar {
 }
 
 /// The reader reserves memory by what the footer says, so the footer must fit the file before it is believed.
-fn believable(builder: &ParquetRecordBatchReaderBuilder<File>, size: u64) -> std::result::Result<(), String> {
+pub(crate) fn believable(
+    builder: &ParquetRecordBatchReaderBuilder<File>,
+    size: u64,
+) -> std::result::Result<(), String> {
     for column in builder.metadata().row_groups().iter().flat_map(|group| group.columns()) {
         let (start, length) = column.byte_range();
         if start.checked_add(length).is_none_or(|end| end > size) {
@@ -97,7 +100,7 @@ fn after_row(error: DataError, row: u64) -> DataError {
 }
 
 /// Runs a step of the Parquet reader. It may panic on a damaged file, which is the file's fault and so an error.
-fn guarded<T>(path: &Path, step: impl FnOnce() -> std::result::Result<T, String>) -> Result<T> {
+pub(crate) fn guarded<T>(path: &Path, step: impl FnOnce() -> std::result::Result<T, String>) -> Result<T> {
     let remedy = "the file is damaged or cut short: export or download it again";
     let fail = |got: String| InputError::new(path, "a sound Parquet file", got, remedy).into();
     match catch_unwind(AssertUnwindSafe(step)) {

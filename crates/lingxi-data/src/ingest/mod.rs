@@ -11,7 +11,7 @@
 //! in what came after the files were written.
 
 pub mod clean;
-mod columnar;
+pub(crate) mod columnar;
 mod delimited;
 mod events;
 mod guess;
@@ -20,7 +20,7 @@ mod items;
 mod jsonl;
 mod knowledge;
 mod later;
-mod lines;
+pub(crate) mod lines;
 pub mod report;
 mod scan;
 mod sequence;

@@ -1,6 +1,7 @@
 //! What every handler holds: the snapshot that answers and its live histories, the store and the counters, behind one
 //! `Arc`.
 
+use super::bulk::Bulk;
 use super::engine::Engine;
 use super::error::{Answer, Refusal};
 use super::gate::Gate;
@@ -56,6 +57,7 @@ pub struct State {
     workshop: OnceLock<Workshop>,
     gate: OnceLock<Gate>,
     published: Mutex<Instant>,
+    pub(super) bulk: Bulk,
 }
 
 /// A snapshot and the histories in its dense ids: published together, kept by whoever started with it.
@@ -99,8 +101,9 @@ impl App {
         let engine = stocked(engine, &store)?;
         let serving = Serving::new(engine, options.history, built_with);
         serving.catch_up(&store)?;
-        Ok(App(Arc::new(State {
+        let app = App(Arc::new(State {
             serving: RwLock::new(Arc::new(serving)),
+            bulk: Bulk::open(store.path()),
             store,
             options,
             compute: Semaphore::new(options.compute.max(1)),
@@ -111,7 +114,9 @@ impl App {
             workshop: OnceLock::new(),
             gate: OnceLock::new(),
             published: Mutex::new(Instant::now()),
-        })))
+        }));
+        Bulk::resume(&app);
+        Ok(app)
     }
 
     /// Gives it a workshop: the shop can learn while it serves.
@@ -289,6 +294,11 @@ impl Serving {
     /// The snapshot.
     pub fn engine(&self) -> &dyn Engine {
         &*self.engine
+    }
+
+    /// The number of the last event of the store that the snapshot was built with; 0: none.
+    pub fn built_with(&self) -> i64 {
+        self.built_with
     }
 
     /// The shopper's last events up to this moment.

@@ -6,7 +6,9 @@
 
 mod app;
 mod builds;
+mod bulk;
 mod dashboard;
+pub mod doorway;
 mod engine;
 mod error;
 mod feedback;
@@ -65,6 +67,10 @@ pub fn router(app: App) -> Router {
         .route("/api/dashboard/evaluation", get(dashboard::evaluation))
         .route("/api/dashboard/curves", get(dashboard::curves))
         .route("/api/dashboard/stats", get(dashboard::stats))
+        .route("/api/export/{what}", get(bulk::export))
+        .route("/api/import/{what}", post(bulk::import))
+        .route("/api/imports", get(bulk::imports))
+        .route("/api/imports/{id}", get(bulk::progress))
         .route("/api/recommend/{user}", get(recommend::get))
         .route("/api/item-to-item/similar/{item}", get(similar::similar))
         .route("/api/search", get(similar::search))

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod assets;
+mod bulk;
 mod catalogue;
+mod corpus;
 mod crash;
+mod damage;
 mod gate;
 mod http;
 mod hub;
