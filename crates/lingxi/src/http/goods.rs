@@ -167,7 +167,7 @@ async fn take_in(app: App, sent: Vec<Sent>) -> Answer<Json<Touched>> {
             .remedy("put them into the catalogue file and start lingxi serve again"));
     }
     let touched = store(&app, goods).await?;
-    app.compute(|app, _| Ok(app.restock()?)).await?;
+    app.conclude(|app, _| Ok(app.restock()?)).await?;
     Ok(touched)
 }
 
