@@ -7,6 +7,7 @@ mod http;
 mod hub;
 mod ingest;
 mod load;
+mod overload;
 mod page;
 mod reasons;
 mod shop;
