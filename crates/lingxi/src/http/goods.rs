@@ -160,7 +160,7 @@ async fn take_in(app: App, sent: Vec<Sent>) -> Answer<Json<Touched>> {
         return Err(too_many());
     }
     let touched = store(&app, goods).await?;
-    app.compute(|app, _| Ok(app.restock()?)).await?;
+    app.conclude(|app, _| Ok(app.restock()?)).await?;
     Ok(touched)
 }
 

@@ -12,6 +12,7 @@ mod http;
 mod hub;
 mod ingest;
 mod load;
+mod overload;
 mod page;
 mod reasons;
 mod rebuild;

@@ -169,7 +169,8 @@ impl Server {
     /// Serves an engine.
     pub fn of(store: &Path, engine: Arc<dyn Engine>) -> Server {
         let store = Store::open(store, StoreOptions::default()).unwrap();
-        let options = AppOptions { clock: || NOW, ..AppOptions::default() };
+        let farewell = std::time::Duration::ZERO;
+        let options = AppOptions { clock: || NOW, farewell, ..AppOptions::default() };
         let app = App::start(engine, store, 0, options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
