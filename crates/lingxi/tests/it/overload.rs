@@ -179,7 +179,7 @@ fn three_times_the_capacity_costs_neither_goodput_nor_patience_nor_memory() {
     println!("resident {before} MB before and {after} MB after; slowest health check {slowest:?}");
     let refusal = refusal.expect("one of fifty is refused").to_lowercase();
     assert!(refusal.contains("retry-after: 1") && refusal.contains(r#""code":"busy""#), "{refusal}");
-    let statuses: Vec<&String> = storm["answered"].as_object().unwrap().keys().collect();
+    let statuses: Vec<&str> = storm["answered"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!((statuses, &storm["broken"]), (vec!["200", "503"], &Value::from(0)), "every request is answered");
     let kept = number(&storm, "goodput") / capacity;
     let waited = number(&storm, "p99_ms") / number(&calm, "p99_ms");
