@@ -32,6 +32,8 @@ pub mod store;
 
 pub mod live;
 
+pub mod crowd;
+
 pub mod fresh;
 
 pub mod http;

@@ -7,6 +7,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use lingxi_data::EventKind;
 
 /// Longest external id, in bytes.
 pub const MAX_ID: usize = 512;
@@ -20,8 +21,14 @@ pub const DEFAULT_N: usize = 10;
 /// Most items that one request may ask for.
 pub const MAX_N: usize = 1000;
 
+/// Most items that may be passed over before the first one.
+pub const MAX_OFFSET: usize = 1000;
+
 /// The one id in the path, as UTF-8 text.
 pub struct Id(pub String);
+
+/// The ids in the path, in their order.
+pub struct Ids<const N: usize>(pub [String; N]);
 
 /// A whole body within the limit.
 pub struct Body(pub Bytes);
@@ -41,11 +48,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Id> {
+        Ids::from_request_parts(parts, state).await.map(|Ids([id])| Id(id))
+    }
+}
+
+impl<S: Send + Sync, const N: usize> FromRequestParts<S> for Ids<N> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Ids<N>> {
         let params = RawPathParams::from_request_parts(parts, state)
             .await
             .map_err(|e| Refusal::input("path", "UTF-8 text, percent-encoded", e).remedy("encode the id as UTF-8"))?;
-        let (name, id) = params.iter().next().ok_or_else(|| Refusal::internal("a route without an id"))?;
-        checked_id(name, id).map(|id| Id(id.to_owned()))
+        let ids = params.iter().map(|(name, id)| checked_id(name, id).map(str::to_owned));
+        let ids = ids.collect::<Answer<Vec<_>>>()?;
+        ids.try_into().map(Ids).map_err(|_| Refusal::internal(format!("a route without {N} ids")))
     }
 }
 
@@ -89,6 +105,24 @@ impl Query {
         n.ok_or_else(|| Refusal::input("n", format!("a whole number from 1 to {MAX_N}"), text))
     }
 
+    /// `offset`, the number of items to pass over: 0 to [`MAX_OFFSET`], 0 if absent.
+    pub fn offset(&self) -> Answer<usize> {
+        let Some(text) = self.get("offset") else { return Ok(0) };
+        let offset = text.parse::<usize>().ok().filter(|offset| *offset <= MAX_OFFSET);
+        offset.ok_or_else(|| Refusal::input("offset", format!("a whole number from 0 to {MAX_OFFSET}"), text))
+    }
+
+    /// A text of 1 to [`MAX_QUERY`] bytes.
+    pub fn text(&self, name: &str) -> Answer<String> {
+        let text = self.get(name).map_or("", str::trim).to_owned();
+        if text.is_empty() || text.len() > MAX_QUERY {
+            let got = if text.is_empty() { "none".to_owned() } else { format!("{} bytes", text.len()) };
+            return Err(Refusal::input(name, format!("a text of 1 to {MAX_QUERY} bytes"), got)
+                .remedy("ask as in /api/search?q=oat+milk"));
+        }
+        Ok(text)
+    }
+
     /// A flag: `true` or `false`, false if absent.
     pub fn flag(&self, name: &str) -> Answer<bool> {
         match self.get(name) {
@@ -112,6 +146,19 @@ pub fn checked_id<'a>(field: &str, id: &'a str) -> Answer<&'a str> {
         return Err(Refusal::input(field, expected(), format!("{id:?}")));
     }
     Ok(id)
+}
+
+/// The JSON of a body, of at most 128 levels; what is wrong is named with its line and column.
+pub fn read<T: serde::de::DeserializeOwned>(body: &[u8], expected: &str) -> Answer<T> {
+    serde_json::from_slice(body).map_err(|why| Refusal::input("body", expected, why))
+}
+
+/// A kind of event by its name or a common synonym.
+pub fn checked_kind(field: &str, name: &str) -> Answer<EventKind> {
+    EventKind::parse(name).ok_or_else(|| {
+        Refusal::input(field, EventKind::ALL.map(EventKind::name).join(", "), name)
+            .remedy("use the nearest of these, or \"other\"; common synonyms such as \"purchase\" are understood")
+    })
 }
 
 fn refuse_body(rejection: BytesRejection) -> Refusal {

@@ -4,19 +4,22 @@
 //! acknowledged once it is on disk, and the next build, the learner and the live histories read it back. SQLite in WAL
 //! mode with full sync; one thread writes ([`writer`]), any number read.
 //!
-//! In reading order: [`record`] is what is stored, [`schema`] where, [`writer`] how it gets there, [`reader`] how it
-//! comes back.
+//! In reading order: [`record`] is what is stored, [`schema`] where, [`writer`] and [`changing`] how it gets there,
+//! [`reader`] how it comes back.
 
+mod changing;
 mod error;
 mod reader;
 mod record;
 mod schema;
 mod writer;
 
+pub use changing::Stored;
 pub use error::{Result, StoreError};
-pub use reader::{Joined, Reader};
-pub use record::{Good, NewEvent, NewItem, Shown, ShownSlot, StoredEvent, Withdrawal};
-pub use writer::Stored;
+pub use reader::{Joined, Reader, Which};
+pub use record::{
+    Change, Erased, Erasure, Good, NewEvent, NewItem, Profile, Shown, ShownSlot, StoredEvent, Withdrawal,
+};
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +56,8 @@ pub struct StoreCounts {
     pub decisions: AtomicU64,
     /// Events that answered a decision.
     pub joined: AtomicU64,
+    /// Batches that took events away.
+    pub erasures: AtomicU64,
     /// Transactions committed: events and decisions per transaction say what group commit gains.
     pub commits: AtomicU64,
 }
@@ -73,10 +78,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Open`] if the file cannot be opened, is not a store, or is of a newer version.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Store> {
-        let (connection, first_decision) = schema::open_to_write(path)?;
+        let (connection, first_decision, last_event) = schema::open_to_write(path)?;
         let counts = Arc::new(StoreCounts::default());
         let (sender, receiver) = sync_channel(options.queue.max(1));
-        let writer = Writer::new(connection, options, counts.clone());
+        let writer = Writer::new(connection, last_event, options, counts.clone());
         let thread = std::thread::Builder::new()
             .name("lingxi-store".into())
             .spawn(move || writer.run(&receiver))
@@ -97,7 +102,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Busy`] if the queue is full and [`StoreError::Closed`] after [`Store::close`]; `done` is dropped.
     pub fn append_then(&self, events: Vec<NewEvent>, done: impl FnOnce(Result<Stored>) + Send + 'static) -> Result<()> {
-        self.enqueue(Job::Events { events, done: Box::new(done) })
+        self.change_then(events.into_iter().map(Change::Insert).collect(), 0, done)
+    }
+
+    /// Queues changes to what is known of shoppers, made in their order, whole or not at all; `at` is the time, and `done`
+    /// is called as by [`Store::append_then`].
+    ///
+    /// # Errors
+    /// As [`Store::append_then`].
+    pub fn change_then(
+        &self,
+        changes: Vec<Change>,
+        at: i64,
+        done: impl FnOnce(Result<Stored>) + Send + 'static,
+    ) -> Result<()> {
+        self.enqueue(Job::Changes { changes, at, done: Box::new(done) })
     }
 
     /// Stores a batch of events and waits until it is on disk.

@@ -3,51 +3,37 @@
 //!
 //! No timer is needed to fill a group: while one group is being synced, the next one gathers in the queue.
 
+use super::changing::{Changing, Stored};
 use super::error::{Result, StoreError};
-use super::record::{Good, NewEvent, Shown, StoredEvent};
+use super::record::{Change, Good, Shown};
 use super::{StoreCounts, StoreOptions};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 
-/// A shop's clock may run ahead of ours: an event this many seconds before the slate may still answer it.
-const CLOCK_SLACK: i64 = 60;
-
-/// Slates of one shopper that are searched, newest first, for the one an event answers.
-const SLATES_SEARCHED: i64 = 50;
-
 type Done = Box<dyn FnOnce(Result<Stored>) + Send>;
 
 /// What waits in the queue.
 pub enum Job {
-    Events { events: Vec<NewEvent>, done: Done },
+    Changes { changes: Vec<Change>, at: i64, done: Done },
     Decision(Shown),
     Goods { goods: Vec<Good>, at: i64, done: Box<dyn FnOnce(Result<()>) + Send> },
 }
 
-/// A batch that is on disk.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stored {
-    /// The events stored, in their order: all but those whose key was stored before.
-    pub events: Vec<StoredEvent>,
-    /// How many were left out because of their key.
-    pub duplicates: usize,
-    /// How many answered a decision.
-    pub joined: usize,
-}
-
 pub struct Writer {
     connection: Connection,
+    /// The number of the last event: never given again, also if that event is deleted.
+    last: i64,
     options: StoreOptions,
     counts: Arc<StoreCounts>,
 }
 
 impl Writer {
-    pub fn new(connection: Connection, options: StoreOptions, counts: Arc<StoreCounts>) -> Writer {
+    pub fn new(connection: Connection, last: i64, options: StoreOptions, counts: Arc<StoreCounts>) -> Writer {
         connection.set_prepared_statement_cache_capacity(32);
-        Writer { connection, options, counts }
+        Writer { connection, last, options, counts }
     }
 
     /// Stores groups until every sender is gone, then moves the log into the database.
@@ -68,43 +54,62 @@ impl Writer {
     }
 
     fn store(&mut self, group: Vec<Job>) {
-        let window = self.options.join_window;
-        let (mut waiting, mut stocked) = (Vec::new(), Vec::new());
+        let (window, last) = (self.options.join_window, &mut self.last);
+        let mut told = Vec::new();
         let mut decisions = 0;
         let written = in_transaction(&mut self.connection, |transaction| {
             for job in group {
                 match job {
-                    Job::Events { events, done } => {
-                        waiting.push((done, alone(transaction, |t| insert_events(t, events, window))));
+                    Job::Changes { changes, at, done } => {
+                        let result = alone(transaction, |t| Changing { connection: t, last, window, at }.all(changes));
+                        told.push(Told::Changes(done, result));
                     }
                     Job::Decision(shown) => match alone(transaction, |t| insert_decision(t, &shown)) {
                         Ok(()) => decisions += 1,
                         Err(e) => tracing::error!(decision = shown.id, "a decision was not stored: {e}"),
                     },
                     Job::Goods { goods, at, done } => {
-                        stocked.push((done, alone(transaction, |t| stock(t, &goods, at))));
+                        told.push(Told::Goods(done, alone(transaction, |t| stock(t, &goods, at))));
                     }
                 }
             }
         });
         match &written {
-            Ok(()) => self.count(&waiting, decisions),
-            Err(e) => tracing::error!("a group of {} batches was not stored: {e}", waiting.len()),
+            Ok(()) => self.count(&told, decisions),
+            Err(e) => tracing::error!("a group of {} batches was not stored: {e}", told.len()),
         }
-        for (done, result) in waiting {
-            done(written.clone().and(result));
-        }
-        for (done, result) in stocked {
-            done(written.clone().and(result));
+        // In the order of the queue: what is taken back later must not come first.
+        for told in told {
+            match told {
+                Told::Changes(done, result) => done(written.clone().and(result)),
+                Told::Goods(done, result) => done(written.clone().and(result)),
+            }
         }
     }
 
-    fn count(&self, waiting: &[(Done, Result<Stored>)], decisions: u64) {
-        let stored = || waiting.iter().filter_map(|(_, result)| result.as_ref().ok());
+    fn count(&self, told: &[Told], decisions: u64) {
+        let stored = || told.iter().filter_map(Told::stored);
         self.counts.commits.fetch_add(1, Relaxed);
         self.counts.decisions.fetch_add(decisions, Relaxed);
         self.counts.events.fetch_add(stored().map(|s| s.events.len() as u64).sum(), Relaxed);
         self.counts.joined.fetch_add(stored().map(|s| s.joined as u64).sum(), Relaxed);
+        let erasing = stored().filter(|s| !s.erased.is_empty() || !s.hidden.is_empty());
+        self.counts.erasures.fetch_add(erasing.count() as u64, Relaxed);
+    }
+}
+
+/// Who waits to hear what became of a job.
+enum Told {
+    Changes(Done, Result<Stored>),
+    Goods(Box<dyn FnOnce(Result<()>) + Send>, Result<()>),
+}
+
+impl Told {
+    fn stored(&self) -> Option<&Stored> {
+        match self {
+            Told::Changes(_, result) => result.as_ref().ok(),
+            Told::Goods(..) => None,
+        }
     }
 }
 
@@ -121,45 +126,6 @@ fn alone<T>(transaction: &mut Transaction<'_>, work: impl FnOnce(&Connection) ->
     let value = work(&point).map_err(write_error)?;
     point.commit().map_err(write_error)?;
     Ok(value)
-}
-
-fn insert_events(connection: &Connection, events: Vec<NewEvent>, window: i64) -> rusqlite::Result<Stored> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO events (user, item, kind, value, at, comment, key) VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING RETURNING seq",
-    )?;
-    let mut stored = Stored::default();
-    for event in events {
-        let row = params![event.user, event.item, event.kind.name(), event.value, event.at, event.comment, event.key];
-        match insert.query_row(row, |row| row.get::<_, i64>(0)).optional()? {
-            Some(seq) => {
-                stored.joined += usize::from(join(connection, seq, &event, window)?);
-                stored.events.push(StoredEvent { seq, event });
-            }
-            None => stored.duplicates += 1,
-        }
-    }
-    Ok(stored)
-}
-
-/// Joins an event with the newest slate that showed its item to its shopper, if that place was not answered so before.
-fn join(connection: &Connection, seq: i64, event: &NewEvent, window: i64) -> rusqlite::Result<bool> {
-    let mut find = connection.prepare_cached(
-        "WITH recent AS (SELECT id FROM decisions WHERE user = ?1 AND at BETWEEN ?3 AND ?4
-                         ORDER BY at DESC, id DESC LIMIT ?5)
-         SELECT decision, place FROM slots WHERE decision IN recent AND item = ?2 ORDER BY decision DESC LIMIT 1",
-    )?;
-    let (from, to) = (event.at.saturating_sub(window), event.at.saturating_add(CLOCK_SLACK));
-    let found = find
-        .query_row(params![event.user, event.item, from, to, SLATES_SEARCHED], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })
-        .optional()?;
-    let Some((decision, place)) = found else { return Ok(false) };
-    let mut answer = connection.prepare_cached(
-        "INSERT INTO feedback (event, decision, place, kind) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-    )?;
-    Ok(answer.execute(params![seq, decision, place, event.kind.name()])? == 1)
 }
 
 /// Keeps what became of goods; a description stays until there is a new one.
@@ -182,7 +148,7 @@ fn insert_decision(connection: &Connection, shown: &Shown) -> rusqlite::Result<(
     let mut insert = connection.prepare_cached(
         "INSERT INTO slots (decision, place, item, score, propensity, explored) VALUES (?, ?, ?, ?, ?, ?)",
     )?;
-    for (place, slot) in shown.slots.iter().enumerate() {
+    for (place, slot) in (shown.first..).zip(&shown.slots) {
         insert.execute(params![
             shown.id as i64,
             place as i64,

@@ -3,6 +3,7 @@
 
 mod assets;
 mod catalogue;
+mod erase;
 mod http;
 mod hub;
 mod ingest;
@@ -12,4 +13,5 @@ mod reasons;
 mod shop;
 mod store;
 mod tidy;
+mod users;
 mod whole;

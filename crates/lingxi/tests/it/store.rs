@@ -30,6 +30,7 @@ fn slate(store: &Store, user: &str, at: i64, items: &[&str]) -> Shown {
         policy: "epsilon-greedy(0.05)/1".into(),
         snapshot: "00ff".into(),
         seed: u64::MAX - 1,
+        first: 0,
         slots: items.iter().map(slot).collect(),
     }
 }
