@@ -4,6 +4,7 @@
 mod assets;
 mod catalogue;
 mod erase;
+mod gorse;
 mod http;
 mod hub;
 mod ingest;
