@@ -47,7 +47,8 @@ pub async fn get(State(app): State<App>, ids: Ids<2>, query: Query) -> Answer<Js
         let id = goods::known(serving, &item)?;
         let (history, now) = (serving.history(&user), app.now());
         let context = Context { user: history.user, history: history.rows(), now };
-        let (withdrawn, decision) = (not_for(serving, &history, now), app.store().next_decision_id());
+        let (withdrawn, decision) = (serving.withdrawn(), app.store().next_decision_id());
+        let withdrawn = not_for(&withdrawn, &history, now);
         let seed = app.seed_of(decision);
         let ask = Ask { context: &context, n, id: decision, seed, withdrawn: &withdrawn, within: None };
         let standing = engine.consider(&ask, id).ok_or_else(|| {

@@ -5,7 +5,7 @@
 
 use super::app::App;
 use super::error::{Answer, Refusal};
-use super::params::{Body, MAX_ID, Query, checked_id, checked_kind};
+use super::params::{Body, MAX_ID, Query, checked_id, checked_kind, type_name};
 use super::timestamp;
 use crate::store::{Change, Erasure, NewEvent, Stored};
 use axum::Json;
@@ -208,17 +208,6 @@ impl<'a> Row<'a> {
             return Err(Refusal::input(path(), "a time at most a day ahead", value).remedy("check the shop's clock"));
         }
         Ok(at)
-    }
-}
-
-pub(super) fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }
 

@@ -5,7 +5,7 @@
 use super::app::{App, Serving};
 use super::error::{Answer, Refusal};
 use super::feedback::Touched;
-use super::params::{Body, Id, Ids, MAX_N, Query, read};
+use super::params::{Body, Id, Ids, MAX_N, Query, read, read_all};
 use super::recommend::external;
 use super::sent::{self, Amended, Sent};
 use super::similar::meant;
@@ -91,12 +91,8 @@ pub async fn post(State(app): State<App>, query: Query, Body(body): Body) -> Ans
 /// Takes a batch of items into the catalogue, whole or not at all.
 pub async fn post_all(State(app): State<App>, query: Query, Body(body): Body) -> Answer<Json<Touched>> {
     query.only(&[])?;
-    let sent: Vec<Sent> = read(&body, "an array of items such as {\"ItemId\": \"tea-9\", \"Comment\": \"Green tea\"}")?;
-    if sent.len() > MAX_BATCH {
-        return Err(Refusal::input("body", format!("at most {MAX_BATCH} items"), sent.len())
-            .remedy("send the items in several requests"));
-    }
-    take_in(app, sent).await
+    let expected = "an array of items such as {\"ItemId\": \"tea-9\", \"Comment\": \"Green tea\"}";
+    take_in(app, read_all(&body, MAX_BATCH, expected)?).await
 }
 
 /// Changes an item: what is absent or null stays as it is.

@@ -7,7 +7,7 @@
 use super::app::{App, Serving};
 use super::error::{Answer, Refusal};
 use super::params::{Id, Ids, Query, checked_id};
-use super::recommend::category_of;
+use super::recommend::{category_of, not_for};
 use super::similar::Near;
 use axum::Json;
 use axum::extract::State;
@@ -77,7 +77,7 @@ async fn list(app: App, which: List, category: Option<String>, query: Query) -> 
         let mut without = serving.withdrawn().all.clone();
         if let Some(user) = user {
             let history = serving.history(&user);
-            without = super::recommend::not_for(serving, &history, app.now());
+            without.extend(not_for(&serving.withdrawn(), &history, app.now()).iter());
             without.extend(history.rows().items);
         }
         let goods: Option<HashSet<ItemId>> = category.map(|c| serving.of_category(&c).into_iter().collect());

@@ -14,6 +14,7 @@ mod explain;
 mod feedback;
 mod goods;
 mod lists;
+mod openapi;
 mod page;
 mod params;
 mod recommend;
@@ -52,6 +53,7 @@ pub fn router(app: App) -> Router {
         .route("/", get(page::index))
         .route("/page/{name}", get(page::asset))
         .route("/favicon.ico", get(page::icon))
+        .route("/api/openapi.json", get(openapi::get))
         .route("/api/feedback", get(events::list).post(feedback::post).put(feedback::put))
         .route("/api/feedback/{type}", get(events::of_kind))
         .route("/api/feedback/{user}/{item}", get(events::between).delete(erase::between))

@@ -8,6 +8,8 @@ use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use lingxi_data::EventKind;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Longest external id, in bytes.
 pub const MAX_ID: usize = 512;
@@ -148,9 +150,48 @@ pub fn checked_id<'a>(field: &str, id: &'a str) -> Answer<&'a str> {
     Ok(id)
 }
 
-/// The JSON of a body, of at most 128 levels; what is wrong is named with its line and column.
-pub fn read<T: serde::de::DeserializeOwned>(body: &[u8], expected: &str) -> Answer<T> {
-    serde_json::from_slice(body).map_err(|why| Refusal::input("body", expected, why))
+/// The JSON object of a body, of at most 128 levels.
+pub fn read<T: DeserializeOwned>(body: &[u8], expected: &str) -> Answer<T> {
+    object("body", json(body, expected)?, expected)
+}
+
+/// The JSON array of at most `most` objects of a body.
+pub fn read_all<T: DeserializeOwned>(body: &[u8], most: usize, expected: &str) -> Answer<Vec<T>> {
+    let rows = match json(body, expected)? {
+        Value::Array(rows) => rows,
+        other => return Err(Refusal::input("body", expected, type_name(&other)).remedy("put it between [ and ]")),
+    };
+    if rows.len() > most {
+        return Err(
+            Refusal::input("body", format!("at most {most} rows"), rows.len()).remedy("send them in several requests")
+        );
+    }
+    rows.into_iter().enumerate().map(|(at, row)| object(&format!("[{at}]"), row, "an object")).collect()
+}
+
+fn json(body: &[u8], expected: &str) -> Answer<Value> {
+    serde_json::from_slice(body)
+        .map_err(|why| Refusal::input("body", expected, why).remedy("correct the JSON at that place"))
+}
+
+/// Only an object: serde would take an array of its values as well.
+fn object<T: DeserializeOwned>(field: &str, value: Value, expected: &str) -> Answer<T> {
+    match value {
+        Value::Object(_) => serde_json::from_value(value).map_err(|why| Refusal::input(field, expected, why)),
+        other => Err(Refusal::input(field, expected, type_name(&other))),
+    }
+}
+
+/// What a JSON value is, for messages.
+pub fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
 }
 
 /// A kind of event by its name or a common synonym.
@@ -195,11 +236,8 @@ fn decode(field: &str, text: &str) -> Answer<String> {
 
 /// The answer for an address that leads nowhere.
 pub async fn no_such_path(uri: axum::http::Uri) -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "not_found", format!("no such path: {}", uri.path())).remedy(
-        "use / for the page, or /api/feedback, /api/recommend/{user}, /api/search, /api/item-to-item/similar/{item}, \
-         /api/item/{item}, /api/items, /api/users, /api/user/{user}/feedback, /api/dashboard/stats, \
-         /api/dashboard/evaluation, /health/live, /health/ready, /metrics",
-    )
+    Refusal::new(StatusCode::NOT_FOUND, "not_found", format!("no such path: {}", uri.path()))
+        .remedy("use / for the page; /api/openapi.json names every path")
 }
 
 /// The answer for a method that the address does not take.

@@ -6,7 +6,7 @@
 //! policy fills the places before as well; they are neither answered nor logged. With `write-back-type` what is answered is
 //! put away: it is kept as feedback of value 0, and from then on (or after `write-back-delay`) not shown to them again.
 
-use super::app::{App, Serving};
+use super::app::{App, Serving, Withdrawn};
 use super::error::{Answer, Refusal};
 use super::feedback::change;
 use super::params::{Id, Ids, Query, checked_id, checked_kind};
@@ -22,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use lingxi_data::{Catalog, Context, Decision, EventKind, ItemId, Slot};
 use lingxi_decide::KeptAway;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Longest time after which written back goods are put away, in seconds.
@@ -144,8 +145,8 @@ fn slate(app: &App, serving: &Serving, asked: &Asked) -> Answer<(Response, Vec<S
     let history = serving.history(&asked.user);
     let context = Context { user: history.user, history: history.rows(), now: app.now() };
     let id = app.store().next_decision_id();
-    let (withdrawn, goods) =
-        (not_for(serving, &history, app.now()), asked.category.as_ref().map(|c| serving.of_category(c)));
+    let (withdrawn, goods) = (serving.withdrawn(), asked.category.as_ref().map(|c| serving.of_category(c)));
+    let withdrawn = not_for(&withdrawn, &history, app.now());
     let (n, within) = (asked.offset + asked.n, goods.as_deref());
     let ask = Ask { context: &context, n, id, seed: app.seed_of(id), withdrawn: &withdrawn, within };
     let (mut decision, kept_away) = serving.engine().recommend(&ask);
@@ -166,9 +167,13 @@ fn slate(app: &App, serving: &Serving, asked: &Asked) -> Answer<(Response, Vec<S
 }
 
 /// What this shopper is not to be shown: what the shop took away, and what was shown and put away.
-pub(super) fn not_for(serving: &Serving, history: &History, now: i64) -> HashSet<ItemId> {
-    let mut items = serving.withdrawn().all.clone();
-    items.extend(history.put_away.iter().filter(|(_, from)| *from <= now).map(|(item, _)| *item));
+pub(super) fn not_for<'a>(withdrawn: &'a Withdrawn, history: &History, now: i64) -> Cow<'a, HashSet<ItemId>> {
+    let mut away = history.put_away.iter().filter(|(_, from)| *from <= now).map(|(item, _)| *item).peekable();
+    let mut items = Cow::Borrowed(&withdrawn.all);
+    // Nobody pays for a copy who has nothing put away.
+    if away.peek().is_some() {
+        items.to_mut().extend(away);
+    }
     items
 }
 

@@ -28,7 +28,7 @@ pub struct Sent {
     comment: Option<String>,
     title: Option<String>,
     text: Option<String>,
-    price: Option<f32>,
+    price: Option<f64>,
 }
 
 /// What may be changed of an item.
@@ -42,7 +42,7 @@ pub struct Amended {
     comment: Option<String>,
     title: Option<String>,
     text: Option<String>,
-    price: Option<f32>,
+    price: Option<f64>,
 }
 
 impl Sent {
@@ -57,7 +57,7 @@ impl Sent {
             title: self.title.unwrap_or_else(|| comment.clone()),
             text: self.text,
             categories: self.categories.unwrap_or_else(|| categories(&self.item_id)),
-            price: self.price,
+            price: price(&format!("{path}Price"), self.price)?,
             labels: flat(&sent_labels),
             sent_labels,
             comment,
@@ -94,7 +94,7 @@ impl Amended {
         }
         item.title = self.title.unwrap_or(item.title);
         item.text = self.text.or(item.text);
-        item.price = self.price.or(item.price);
+        item.price = price("Price", self.price)?.or(item.price);
         checked("", item)
     }
 }
@@ -102,9 +102,6 @@ impl Amended {
 /// Checks an item; `path` is where in the body it stands.
 pub fn checked(path: &str, item: NewItem) -> Answer<NewItem> {
     let path = |field: &str| format!("{path}{field}");
-    if item.price.is_some_and(|price| !(0.0..=1e9).contains(&price)) {
-        return Err(Refusal::input(path("Price"), "a price from 0 to 1e9", item.price.unwrap_or_default()));
-    }
     if item.categories.len() > MAX_CATEGORIES {
         return Err(Refusal::input(path("Categories"), format!("at most {MAX_CATEGORIES}"), item.categories.len()));
     }
@@ -122,6 +119,13 @@ pub fn checked(path: &str, item: NewItem) -> Answer<NewItem> {
             .remedy("say what the item is in Comment, Title or Text"));
     }
     Ok(item)
+}
+
+fn price(field: &str, sent: Option<f64>) -> Answer<Option<f32>> {
+    match sent {
+        Some(price) if !(0.0..=1e9).contains(&price) => Err(Refusal::input(field, "a price from 0 to 1e9", price)),
+        other => Ok(other.map(|price| price as f32)),
+    }
 }
 
 fn time(field: &str, sent: Option<Value>) -> Answer<Option<i64>> {

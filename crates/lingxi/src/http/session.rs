@@ -5,7 +5,7 @@ use super::app::App;
 use super::error::Answer;
 use super::feedback::{Who, parse};
 use super::params::{Body, Id, Query};
-use super::recommend::{category_of, not_for, scored};
+use super::recommend::{category_of, scored};
 use super::similar::Near;
 use crate::pipeline::Ask;
 use axum::Json;
@@ -34,7 +34,7 @@ async fn recommend(app: App, category: Option<String>, query: Query, Body(body):
     app.compute(move |app, serving| {
         let history = serving.session(&events);
         let context = Context { user: None, history: history.rows(), now: app.now() };
-        let mut withdrawn = not_for(serving, &history, app.now());
+        let mut withdrawn = serving.withdrawn().all.clone();
         withdrawn.extend(history.rows().items);
         let (id, goods) = (app.store().next_decision_id(), category.map(|c| serving.of_category(&c)));
         let (seed, within) = (app.seed_of(id), goods.as_deref());

@@ -4,7 +4,7 @@
 use super::app::{App, Serving};
 use super::error::{Answer, Refusal};
 use super::feedback::{Touched, change};
-use super::params::{Body, Id, Query, checked_id, read};
+use super::params::{Body, Id, Query, checked_id, read, read_all};
 use crate::store::{Change, Profile, Reader, Which};
 use axum::Json;
 use axum::extract::State;
@@ -93,12 +93,7 @@ pub async fn post(State(app): State<App>, query: Query, Body(body): Body) -> Ans
 /// Keeps what the shop says of a batch of shoppers, whole or not at all.
 pub async fn post_all(State(app): State<App>, query: Query, Body(body): Body) -> Answer<Json<Touched>> {
     query.only(&[])?;
-    let sent: Vec<Sent> = read(&body, "an array of shoppers such as {\"UserId\": \"ann\"}")?;
-    if sent.len() > MAX_BATCH {
-        return Err(Refusal::input("body", format!("at most {MAX_BATCH} shoppers"), sent.len())
-            .remedy("send them in several requests"));
-    }
-    keep(app, sent).await
+    keep(app, read_all(&body, MAX_BATCH, "an array of shoppers such as {\"UserId\": \"ann\"}")?).await
 }
 
 /// Changes what is said of a shopper: what is absent or null stays.

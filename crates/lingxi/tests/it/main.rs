@@ -3,13 +3,16 @@
 
 mod assets;
 mod catalogue;
+mod clients;
 mod erase;
 mod gorse;
 mod http;
 mod hub;
 mod ingest;
 mod load;
+mod openapi;
 mod page;
+mod python;
 mod reasons;
 mod shop;
 mod store;

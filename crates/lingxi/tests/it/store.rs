@@ -239,3 +239,22 @@ fn a_decision_waits_for_a_place_in_the_queue() {
     store.close();
     assert!(matches!(store.record(slate(&store, "ann", 1, &[])), Err(StoreError::Closed)));
 }
+
+#[test]
+fn a_store_of_the_version_before_is_brought_up_with_what_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    open(&path).append(vec![event("ann", "milk", 1)]).unwrap();
+    let older = rusqlite::Connection::open(&path).unwrap();
+    older
+        .execute_batch(
+            "DROP TABLE users; DROP TABLE erased; DROP TABLE spent_keys;
+             DROP INDEX events_of_item; DROP INDEX events_of_kind; PRAGMA user_version = 2;",
+        )
+        .unwrap();
+    drop(older);
+    let store = open(&path);
+    assert_eq!(store.read(|r| r.event_count()).unwrap(), 1);
+    assert_eq!(store.append(vec![event("ann", "tea", 2)]).unwrap().events[0].seq, 2);
+    assert!(store.read(|r| r.erased()).unwrap().is_empty() && store.read(|r| r.profile("ann")).unwrap().is_none());
+}

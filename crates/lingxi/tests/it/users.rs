@@ -79,9 +79,10 @@ fn a_malformed_shopper_is_refused_with_its_place_and_nothing_of_the_batch_is_kep
         (json!({"UserId": "b", "Labels": ["x".repeat(20_000)]}), "[1].Labels"),
         (json!({"UserId": "b", "Subscribe": [""]}), "[1].Subscribe"),
         (json!({"UserId": "b", "Subscribe": vec!["a"; 101]}), "[1].Subscribe"),
-        (json!({"UserId": "b", "Lables": 1}), "body"),
-        (json!({"UserId": 7}), "body"),
-        (json!(null), "body"),
+        (json!({"UserId": "b", "Lables": 1}), "[1]"),
+        (json!({"UserId": 7}), "[1]"),
+        (json!(["b", null, null, null]), "[1]"),
+        (json!(null), "[1]"),
     ] {
         let (status, answer) = server.send("POST", "/api/users", &json!([{"UserId": "fine"}, bad]).to_string());
         assert_eq!((status, answer["error"]["field"].as_str()), (400, Some(field)), "{answer}");

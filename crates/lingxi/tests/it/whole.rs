@@ -44,7 +44,7 @@ fn files(folder: &Path) {
 }
 
 /// The program, serving; killed when dropped.
-struct Served {
+pub struct Served {
     child: Child,
     address: String,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
@@ -67,6 +67,16 @@ impl Served {
             .map_while(Result::ok)
             .find_map(|line| line.split_once("http://")?.1.split([' ', '/', '\'']).next().map(str::to_owned));
         Served { child, address: address.expect("the address is printed before the program ends"), lines }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether it answers that it is ready.
+    pub fn is_alive(&self) -> bool {
+        self.get("/health/ready")["status"] == "ready"
     }
 
     fn get(&self, path: &str) -> Value {
@@ -138,6 +148,12 @@ fn with_encoder(folder: &Path) -> bool {
     let recipe = RECIPE.replace("encoder = \"\"", "encoder = \"all-MiniLM-L6-v2\"");
     std::fs::write(folder.join("recipe.toml"), recipe).unwrap();
     true
+}
+
+/// The shop with its language model, serving; `None`, and a word about it, if the model is not here.
+pub fn shop(folder: &Path) -> Option<Served> {
+    files(folder);
+    with_encoder(folder).then(|| Served::start(folder))
 }
 
 #[test]

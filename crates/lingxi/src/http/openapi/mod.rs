@@ -84,9 +84,9 @@ pub fn document() -> Value {
 
 fn operation(route: &Route) -> Value {
     let in_path = route.path.split('/').filter_map(|step| step.strip_prefix('{')?.strip_suffix('}'));
-    let in_path = in_path.map(|name| {
-        json!({"name": name, "in": "path", "required": true, "schema": {"$ref": "#/components/schemas/Id"}})
-    });
+    let in_path = in_path.map(
+        |name| json!({"name": name, "in": "path", "required": true, "schema": {"$ref": "#/components/schemas/Id"}}),
+    );
     let others = route.parameters.iter().map(|name| json!({"$ref": format!("#/components/parameters/{name}")}));
     let content = route.answer.iter().map(|(media, schema)| ((*media).to_owned(), json!({"schema": schema})));
     let mut ok = json!({"description": "as asked", "content": Value::Object(content.collect())});
@@ -135,9 +135,7 @@ fn parameters() -> Value {
     };
     let free = json!({"type": "string", "maxLength": MAX_ID, "pattern": schemas::NO_CONTROL_OR_EMPTY});
     let flag = json!({"type": "string", "enum": ["true", "false", "1", "0", ""]});
-    let whole = |least: usize, most: usize, default: usize| {
-        json!({"type": "integer", "minimum": least, "maximum": most, "default": default})
-    };
+    let whole = |least: usize, most: usize, default: usize| json!({"type": "integer", "minimum": least, "maximum": most, "default": default});
     let mut needed = query("q", "a text", json!({"type": "string", "minLength": 1, "maxLength": MAX_QUERY}));
     needed["required"] = json!(true);
     json!({

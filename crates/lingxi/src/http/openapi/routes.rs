@@ -12,11 +12,11 @@ pub(super) fn all() -> Vec<Route> {
     let page: &[&str] = &["n", "cursor"];
     let part: &[&str] = &["n", "offset", "category"];
     let list: &[&str] = &["n", "offset", "category", "user_id"];
-    let slate: &[&str] =
-        &["n", "offset", "category", "explain", "write_back_type", "write_back_delay", "version"];
+    let slate: &[&str] = &["n", "offset", "category", "explain", "write_back_type", "write_back_delay", "version"];
     let (touched, near) = (|| named("Touched"), || many("Near", None));
     let (rows, session) = (|| many("Feedback", Some(MAX_ROWS)), || many("SessionFeedback", Some(MAX_ROWS)));
-    let slates = || json!({"anyOf": [{"type": "array", "items": {"type": "string"}}, many("Near", None), many("Place", None)]});
+    let slates =
+        || json!({"anyOf": [{"type": "array", "items": {"type": "string"}}, many("Near", None), many("Place", None)]});
     vec![
         get("/", "The page for people").media(&["text/html"]),
         get("/page/{name}", "A file of the page").media(&["text/css", "text/javascript"]).or(&[404]),
@@ -53,7 +53,9 @@ pub(super) fn all() -> Vec<Route> {
             .or(&[404, 507]),
         delete("/api/user/{user}", "Forgets a shopper and all that they did").json(touched()).or(&[404, 507]),
         get("/api/user/{user}/feedback", "What a shopper did last").with(&["n"]).json(many("Event", None)),
-        get("/api/user/{user}/feedback/{type}", "What a shopper did of one type").with(&["n"]).json(many("Event", None)),
+        get("/api/user/{user}/feedback/{type}", "What a shopper did of one type")
+            .with(&["n"])
+            .json(many("Event", None)),
         get("/api/user/{user}/neighbors", "Shoppers who took the same goods").with(&["n", "offset"]).json(near()),
         get("/api/user-to-user/similar/{user}", "The same").with(&["n", "offset"]).json(near()),
         // what is sold
@@ -74,12 +76,21 @@ pub(super) fn all() -> Vec<Route> {
         get("/api/item/{item}/neighbors/{category}", "The same within a category").with(part).json(near()).or(&[404]),
         get("/api/item-to-item/similar/{item}", "The same").with(part).json(near()).or(&[404]),
         // what to show
-        get("/api/recommend/{user}", "A slate for a shopper, logged as a decision").with(slate).json(slates()).or(&[507]),
+        get("/api/recommend/{user}", "A slate for a shopper, logged as a decision")
+            .with(slate)
+            .json(slates())
+            .or(&[507]),
         get("/api/recommend/{user}/", "The same: an empty category is none").with(slate).json(slates()).or(&[507]),
         get("/api/recommend/{user}/{category}", "The same within a category").with(slate).json(slates()).or(&[507]),
-        post("/api/session/recommend", "Goods for a session that is not stored").with(part).body(session()).json(near()),
+        post("/api/session/recommend", "Goods for a session that is not stored")
+            .with(part)
+            .body(session())
+            .json(near()),
         post("/api/session/recommend/{category}", "The same within a category").with(part).body(session()).json(near()),
-        get("/api/explain/{user}/{item}", "Why this item, or why not").with(&["n"]).json(named("Explanation")).or(&[404]),
+        get("/api/explain/{user}/{item}", "Why this item, or why not")
+            .with(&["n"])
+            .json(named("Explanation"))
+            .or(&[404]),
         get("/api/popular", "What most shoppers took").with(list).json(near()),
         get("/api/popular/{category}", "The same within a category").with(list).json(near()),
         get("/api/latest", "What came last").with(list).json(near()),
@@ -113,15 +124,7 @@ fn many(name: &str, most: Option<usize>) -> Value {
 }
 
 fn get(path: &'static str, summary: &'static str) -> Route {
-    Route {
-        method: "get",
-        path,
-        summary,
-        parameters: Vec::new(),
-        body: None,
-        answer: Vec::new(),
-        refusals: Vec::new(),
-    }
+    Route { method: "get", path, summary, parameters: Vec::new(), body: None, answer: Vec::new(), refusals: Vec::new() }
 }
 
 fn post(path: &'static str, summary: &'static str) -> Route {

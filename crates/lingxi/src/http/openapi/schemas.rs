@@ -4,6 +4,7 @@
 use crate::http::params::MAX_ID;
 use crate::http::sent::{MAX_CATEGORIES, MAX_TEXT};
 use crate::http::users::{MAX_COMMENT, MAX_SUBSCRIBE};
+use lingxi_data::EventKind;
 use serde_json::{Map, Value, json};
 
 /// Text without control characters.
@@ -15,7 +16,11 @@ pub(super) const NO_CONTROL_OR_EMPTY: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 /// All shapes by name.
 pub(super) fn all() -> Value {
     let (text, number, whole, flag) = (kind("string"), kind("number"), kind("integer"), kind("boolean"));
-    let (anything, time) = (json!({}), json!({"type": ["string", "number", "null"]}));
+    let anything = json!({});
+    // What is usual comes first; many other ways of writing it are understood.
+    let time = json!({"anyOf": [{"type": "string", "format": "date-time"}, {"type": ["string", "number", "null"]}]});
+    let names = EventKind::ALL.map(EventKind::name);
+    let any_type = json!({"anyOf": [{"enum": names}, {"type": "string", "minLength": 1, "maxLength": MAX_ID}]});
     let perhaps = |kind: &str| json!({"type": [kind, "null"]});
     let up_to = |most: usize| json!({"type": ["string", "null"], "maxLength": most});
     let id = json!({"$ref": "#/components/schemas/Id"});
@@ -37,7 +42,7 @@ pub(super) fn all() -> Value {
         ("Price", json!({"type": ["number", "null"], "minimum": 0, "maximum": 1e9})),
     ];
     let row = [
-        ("FeedbackType", json!({"type": "string", "minLength": 1, "maxLength": MAX_ID})),
+        ("FeedbackType", any_type.clone()),
         ("ItemId", id.clone()),
         ("Timestamp", time),
         ("Value", json!({"type": ["number", "null"], "minimum": -1e9, "maximum": 1e9})),
@@ -55,6 +60,7 @@ pub(super) fn all() -> Value {
     let stats = ["Users", "Items", "Events", "NewEvents", "Requests", "Refused"].map(|name| (name, whole.clone()));
     json!({
         "Id": {"type": "string", "minLength": 1, "maxLength": MAX_ID, "pattern": NO_CONTROL},
+        "Type": any_type,
         "Feedback": closed(&["FeedbackType", "UserId", "ItemId"], &row, Some(("UserId", id.clone()))),
         "SessionFeedback": closed(&["FeedbackType", "ItemId"], &row, Some(("UserId", session_user))),
         "SentUser": closed(&["UserId"], &amended_user, Some(("UserId", id.clone()))),
