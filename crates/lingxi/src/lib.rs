@@ -41,6 +41,8 @@ pub mod keys;
 
 pub mod live;
 
+pub mod crowd;
+
 pub mod fresh;
 
 pub mod http;

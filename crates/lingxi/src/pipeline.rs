@@ -23,7 +23,7 @@ use crate::stages::measure::{self, Measured, measure};
 use anyhow::Result;
 use lingxi_behaviour::blend::Blend;
 use lingxi_data::{Context, Decision, Fingerprint, ItemId};
-use lingxi_decide::{KeptAway, decide};
+use lingxi_decide::{KeptAway, Standing, decide};
 use serde_json::json;
 use std::collections::HashSet;
 use std::path::Path;
@@ -155,14 +155,16 @@ pub struct Ask<'a> {
     pub id: u64,
     /// Seed of the policy's draws.
     pub seed: u64,
-    /// Goods that the shop took away since the snapshot was built.
+    /// Goods that are not to be shown: the shop took them away since the snapshot was built, or they were put away.
     pub withdrawn: &'a HashSet<ItemId>,
+    /// Only these goods are asked for, in the order of ids: a category. `None`: all.
+    pub within: Option<&'a [ItemId]>,
 }
 
 /// A slate of at most `n` goods for whoever asks, with the probability of every place, and the better scored goods that a
 /// rule kept away. The same snapshot and question give the same slate.
 pub fn recommend(snapshot: &Snapshot, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>) {
-    let slate = decide(&snapshot.stages(ask.withdrawn), ask.context, ask.n, ask.seed);
+    let slate = decide(&snapshot.stages(ask), ask.context, ask.n, ask.seed);
     let decision = Decision {
         id: ask.id,
         user: ask.context.user,
@@ -173,4 +175,9 @@ pub fn recommend(snapshot: &Snapshot, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>
         slots: slate.slots,
     };
     (decision, slate.kept_away)
+}
+
+/// How an item stands among the candidates for the slate that answers a question; `None` if no model knows it.
+pub fn consider(snapshot: &Snapshot, ask: &Ask<'_>, item: ItemId) -> Option<Standing> {
+    lingxi_decide::consider(&snapshot.stages(ask), ask.context, item)
 }

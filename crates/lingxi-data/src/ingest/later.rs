@@ -36,8 +36,7 @@ pub struct Taken {
 impl Ingested {
     /// Takes in a catalogue that has grown at its end, and later events in the order of their arrival. Events on items
     /// that this catalogue does not know are left out, and so are those that the files have too (same shopper, item, kind
-    /// and second). Events that `erased` names are forgotten, also those of the files. Published parts keep their events:
-    /// what is measured on them stays comparable.
+    /// and second). Events of the files that `erased` names are forgotten; what came later under the same names was meant.
     ///
     /// # Errors
     /// [`crate::DataError`] if the catalogue does not hold together or has lost items.
@@ -106,8 +105,8 @@ fn grown(
 ) -> Result<Interactions> {
     let users = (0..log.n_users() as u32).map(UserId);
     let mut events: Vec<Event> = users.flat_map(|user| log.rows(user).iter(user)).collect();
-    events.extend(more);
     events.retain(|event| !forgotten(event));
+    events.extend(more);
     let all = Interactions::from_events(events, n.0, n.1)?;
     let mut consent = log.consent().to_vec();
     if consent.is_empty() {
@@ -155,13 +154,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_erased_is_gone_from_the_log_of_the_files_too() {
+    fn what_is_erased_is_gone_from_the_log_of_the_files_and_what_came_later_is_there() {
         let dir = tempfile::tempdir().unwrap();
         let shop = shop(dir.path());
         let catalog = shop.catalog.clone();
         let (grown, _) = shop
             .with_later(catalog, 10, &[later("ann", "milk", 900)], &|user, item, _| (user, item) == ("ann", "milk"))
             .unwrap();
-        assert_eq!(grown.interactions.len(), 2);
+        let ann = UserId(grown.users.get("ann").unwrap());
+        assert_eq!(grown.interactions.for_purpose(Purpose::Training).of(ann).at, [100, 900]);
     }
 }

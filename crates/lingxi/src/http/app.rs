@@ -7,12 +7,13 @@ use super::engine::Engine;
 use super::error::{Answer, Refusal};
 use super::gate::Gate;
 use super::telemetry::Telemetry;
+use crate::crowd::Crowd;
 use crate::kept::Opened;
 use crate::live::{History, Live};
-use crate::store::{NewItem, Result, Store, StoredEvent, Withdrawal};
+use crate::store::{Erasure, NewEvent, NewItem, Result, Store, Stored, StoredEvent, Withdrawal};
 use crate::workshop::Workshop;
-use lingxi_data::ItemId;
-use std::collections::HashSet;
+use lingxi_data::{ItemId, UserId};
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -68,7 +69,10 @@ pub struct Serving {
     engine: Arc<dyn Engine>,
     live: Live,
     built_with: i64,
+    crowd: Arc<Crowd>,
     withdrawn: RwLock<Arc<Withdrawn>>,
+    /// The goods that the shop described since the build.
+    described: RwLock<Arc<HashMap<ItemId, NewItem>>>,
 }
 
 /// Goods that the shop took away since the snapshot was built.
@@ -102,7 +106,7 @@ impl App {
     /// [`crate::store::StoreError::Read`] if the store cannot be read.
     pub fn start(engine: Arc<dyn Engine>, store: Store, built_with: i64, options: AppOptions) -> Result<App> {
         let engine = stocked(engine, &store)?;
-        let serving = Serving::new(engine, options.history, built_with);
+        let serving = Serving::new(engine, options.history, built_with, Arc::default());
         serving.catch_up(&store)?;
         let app = App(Arc::new(State {
             serving: RwLock::new(Arc::new(serving)),
@@ -187,10 +191,21 @@ impl State {
     /// # Errors
     /// [`crate::store::StoreError::Read`] if the store cannot be read; the old snapshot stays.
     pub fn publish(&self, engine: Arc<dyn Engine>, built_with: i64) -> Result<()> {
-        let next = Serving::new(stocked(engine, &self.store)?, self.options.history, built_with);
+        self.swap(engine, built_with, Arc::default())
+    }
+
+    fn swap(&self, engine: Arc<dyn Engine>, built_with: i64, crowd: Arc<Crowd>) -> Result<()> {
+        let engine = stocked(engine, &self.store)?;
+        let start = || Serving::new(engine.clone(), self.options.history, built_with, crowd.clone());
+        let erasures = || self.store.counts().erasures.load(Ordering::Acquire);
+        let (mut next, before) = (start(), erasures());
         next.catch_up(&self.store)?;
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
-        // What was stored since the line before; whatever comes now waits in `absorb` for this lock.
+        if erasures() != before {
+            // Seldom: something that was just read back is gone again.
+            next = start();
+        }
+        // What was stored since the lines before; whatever comes now waits in `absorb` for this lock.
         next.catch_up(&self.store)?;
         *current = Arc::new(next);
         Ok(())
@@ -225,14 +240,16 @@ impl State {
     pub fn restock(&self) -> Result<()> {
         let _alone = self.restocking.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.serving();
-        self.publish(now.engine.clone(), now.built_with)
+        self.swap(now.engine.clone(), now.built_with, now.crowd.clone())
     }
 
-    /// Takes stored events into the live histories.
-    pub fn absorb(&self, events: &[StoredEvent]) {
-        // The lock is held while they are taken in, so that none goes into a snapshot that was just replaced.
+    /// Takes what was stored into the live histories, and what was erased out of them.
+    pub fn absorb(&self, stored: &Stored) {
+        // The lock is held while it is taken in, so that nothing goes into a snapshot that was just replaced.
         let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
-        serving.absorb(events);
+        serving.absorb(&stored.events);
+        serving.live.hide(&serving.engine.known(), &stored.hidden);
+        serving.live.forget(&stored.erased);
     }
 
     /// Where events and decisions go.
@@ -279,8 +296,37 @@ impl State {
 }
 
 impl Serving {
-    fn new(engine: Arc<dyn Engine>, history: usize, built_with: i64) -> Serving {
-        Serving { engine, live: Live::new(history, built_with), built_with, withdrawn: RwLock::default() }
+    fn new(engine: Arc<dyn Engine>, history: usize, built_with: i64, crowd: Arc<Crowd>) -> Serving {
+        let (live, withdrawn, described) = (Live::new(history, built_with), RwLock::default(), RwLock::default());
+        Serving { engine, live, built_with, crowd, withdrawn, described }
+    }
+
+    /// What all shoppers of the log say together.
+    pub fn crowd(&self) -> &Crowd {
+        &self.crowd
+    }
+
+    /// The history of somebody who is not known, made of events that are not stored.
+    pub fn session(&self, events: &[NewEvent]) -> History {
+        self.live.session(&self.engine.known(), events)
+    }
+
+    /// The goods of a category, in the order of ids: those whose path it is or that lie below it, and those that have it as
+    /// one step of their path.
+    pub fn of_category(&self, category: &str) -> Vec<ItemId> {
+        let catalog = self.engine.catalog();
+        let fits: Vec<bool> = catalog.categories.names().map(|path| is_within(path, category)).collect();
+        let described = self.described();
+        let belongs = |item: &ItemId| match described.get(item) {
+            Some(said) => said.categories.iter().any(|path| is_within(path, category)),
+            None => catalog.category[item.index()].is_some_and(|c| fits[c.0 as usize]),
+        };
+        (0..catalog.len() as u32).map(ItemId).filter(belongs).collect()
+    }
+
+    /// The goods that the shop described since the build.
+    pub fn described(&self) -> Arc<HashMap<ItemId, NewItem>> {
+        self.described.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is not for sale any more, as it stands now.
@@ -327,6 +373,21 @@ impl Serving {
         self.live.seen() > self.built_with
     }
 
+    /// The shopper's events in the log that the snapshot was built from, without those that were erased since.
+    pub fn logged(&self, user: UserId) -> History {
+        self.live.logged(&self.engine.known(), user)
+    }
+
+    /// How many these are.
+    pub fn logged_len(&self, user: UserId) -> usize {
+        if self.live.hides(user) { self.logged(user).rows().len() } else { self.engine.known().log.of(user).len() }
+    }
+
+    /// How many events of that log an erasure would hide.
+    pub fn would_hide(&self, what: &Erasure) -> usize {
+        self.live.would_hide(&self.engine.known(), what)
+    }
+
     /// Events on items that the snapshot does not know: they wait for the next build.
     pub fn unknown_items(&self) -> u64 {
         self.live.unknown()
@@ -340,6 +401,13 @@ impl Serving {
     fn catch_up(&self, store: &Store) -> Result<()> {
         let goods = store.read(|reader| reader.goods())?;
         self.withdraw(goods.iter().map(|good| (good.item.as_str(), good.what)));
+        let items = self.engine.known().items;
+        let described = goods.into_iter().filter_map(|good| Some((ItemId(items.get(&good.item)?), good.body?)));
+        *self.described.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(described.collect());
+        // Erasures from before the build were left out by it.
+        let mut erased = store.read(|reader| reader.erased())?;
+        erased.retain(|erased| erased.until >= self.built_with);
+        self.live.hide(&self.engine.known(), &erased);
         store.read(|reader| reader.events_after(self.live.seen(), |stored| self.absorb(&[stored])))
     }
 }
@@ -353,6 +421,15 @@ fn stocked(engine: Arc<dyn Engine>, store: &Store) -> Result<Arc<dyn Engine>> {
     }
     Ok(engine.with_goods(&described).unwrap_or(engine))
 }
+
+/// Whether a path such as `grocery > dairy > milk` lies in a category: `grocery > dairy`, or `dairy`.
+fn is_within(path: &str, category: &str) -> bool {
+    let below = path.strip_prefix(category).is_some_and(|rest| rest.is_empty() || rest.starts_with(STEP));
+    below || path.split(STEP).any(|step| step == category)
+}
+
+/// Between the steps of a category's path.
+const STEP: &str = " > ";
 
 /// A request under way.
 pub(super) struct UnderWay<'a>(&'a AtomicUsize);

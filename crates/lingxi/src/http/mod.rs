@@ -12,17 +12,24 @@ mod connections;
 mod dashboard;
 pub mod doorway;
 mod engine;
+mod erase;
 mod error;
+mod events;
+mod explain;
 mod feedback;
 mod gate;
 mod goods;
+mod lists;
+mod openapi;
 mod page;
 mod params;
 mod recommend;
-mod shoppers;
+mod sent;
+mod session;
 mod similar;
 mod telemetry;
 mod timestamp;
+mod users;
 
 pub use app::{App, AppOptions, Serving, State, Withdrawn};
 pub use engine::{Engine, Front};
@@ -32,7 +39,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use std::any::Any;
 use std::future::Future;
 use std::io;
@@ -53,23 +60,49 @@ pub fn router(app: App) -> Router {
         .route("/docs", get(page::docs))
         .route("/page/{name}", get(page::asset))
         .route("/favicon.ico", get(page::icon))
-        .route("/api/feedback", get(shoppers::events).post(feedback::post))
+        .route("/api/openapi.json", get(openapi::get))
+        .route("/api/feedback", get(events::list).post(feedback::post).put(feedback::put))
+        .route("/api/feedback/{type}", get(events::of_kind))
+        .route("/api/feedback/{user}/{item}", get(events::between).delete(erase::between))
+        .route("/api/feedback/{type}/{user}/{item}", get(events::one).delete(erase::of_kind))
         .route("/api/items", get(goods::list).post(goods::post_all))
         .route("/api/item", post(goods::post))
         .route("/api/item/{item}", get(goods::get).patch(goods::patch).delete(goods::delete))
-        .route("/api/users", get(shoppers::list))
-        .route("/api/user/{user}/feedback", get(shoppers::of_user))
+        .route("/api/item/{item}/category/{category}", put(goods::put_category).delete(goods::delete_category))
+        .route("/api/item/{item}/feedback", get(events::of_item))
+        .route("/api/item/{item}/feedback/{type}", get(events::of_item_and_kind))
+        .route("/api/users", get(users::list).post(users::post_all))
+        .route("/api/user", post(users::post))
+        .route("/api/user/{user}", get(users::get).patch(users::patch).delete(erase::user))
+        .route("/api/user/{user}/feedback", get(events::of_user))
+        .route("/api/user/{user}/feedback/{type}", get(events::of_user_and_kind))
         .route("/api/builds", get(builds::list).post(builds::start))
         .route("/api/builds/{id}/publish", post(builds::publish))
         .route("/api/dashboard/evaluation", get(dashboard::evaluation))
         .route("/api/dashboard/curves", get(dashboard::curves))
+        .route("/api/dashboard/categories", get(lists::categories))
         .route("/api/dashboard/stats", get(dashboard::stats))
         .route("/api/export/{what}", get(bulk::export))
         .route("/api/import/{what}", post(bulk::import))
         .route("/api/imports", get(bulk::imports))
         .route("/api/imports/{id}", get(bulk::progress))
         .route("/api/recommend/{user}", get(recommend::get))
+        .route("/api/recommend/{user}/", get(recommend::get))
+        .route("/api/recommend/{user}/{category}", get(recommend::within))
+        .route("/api/session/recommend", post(session::post))
+        .route("/api/session/recommend/{category}", post(session::post_within))
+        .route("/api/explain/{user}/{item}", get(explain::get))
+        .route("/api/popular", get(lists::popular))
+        .route("/api/popular/{category}", get(lists::popular_within))
+        .route("/api/latest", get(lists::latest))
+        .route("/api/latest/{category}", get(lists::latest_within))
+        .route("/api/non-personalized/{name}", get(lists::named))
+        .route("/api/non-personalized/{name}/{category}", get(lists::named_within))
         .route("/api/item-to-item/similar/{item}", get(similar::similar))
+        .route("/api/item/{item}/neighbors", get(similar::similar))
+        .route("/api/item/{item}/neighbors/{category}", get(similar::similar_within))
+        .route("/api/user-to-user/similar/{user}", get(similar::shoppers))
+        .route("/api/user/{user}/neighbors", get(similar::shoppers))
         .route("/api/search", get(similar::search))
         .route("/health/live", get(telemetry::live))
         .route("/health/ready", get(telemetry::ready))

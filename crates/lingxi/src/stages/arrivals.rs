@@ -8,10 +8,11 @@ use crate::recipe::Recipe;
 use crate::shelf::{Place, Shelf};
 use crate::site::Site;
 use crate::stages::ingest::Shop;
-use crate::store::{NewItem, Reader, StoredEvent};
+use crate::store::{Erasure, NewItem, Reader, StoredEvent};
 use anyhow::Result;
-use lingxi_data::Fingerprint;
 use lingxi_data::ingest::{Ingested, Later};
+use lingxi_data::{EventKind, Fingerprint};
+use std::collections::HashMap;
 use std::path::Path;
 
 const STAGE: &str = "arrivals";
@@ -23,6 +24,7 @@ pub struct Arrivals {
     pub up_to: i64,
     events: Vec<StoredEvent>,
     goods: Vec<NewItem>,
+    erased: Vec<Erasure>,
 }
 
 impl Arrivals {
@@ -39,12 +41,13 @@ impl Arrivals {
             arrivals.up_to = stored.seq;
             arrivals.events.push(stored);
         })?;
+        arrivals.erased = reader.erased()?.into_iter().map(|erased| erased.what).collect();
         arrivals.goods = reader.goods()?.into_iter().filter_map(|good| good.body).collect();
         Ok(arrivals)
     }
 
     fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.goods.is_empty()
+        self.events.is_empty() && self.goods.is_empty() && self.erased.is_empty()
     }
 
     fn key(&self) -> Fingerprint {
@@ -53,8 +56,9 @@ impl Arrivals {
             Fingerprint::of_json(&(&event.user, &event.item, event.kind, event.value, event.at))
         };
         let rows: Vec<Fingerprint> = self.events.iter().map(row).collect();
-        let goods = Fingerprint::of_json(&self.goods);
-        Fingerprint::of(rows.iter().chain([&goods]).map(|f| f.bytes().as_slice()))
+        let erased: Vec<_> = self.erased.iter().map(|what| (&what.user, &what.item, what.kind)).collect();
+        let others = [Fingerprint::of_json(&self.goods), Fingerprint::of_json(&erased)];
+        Fingerprint::of(rows.iter().chain(&others).map(|f| f.bytes().as_slice()))
     }
 }
 
@@ -88,7 +92,12 @@ fn joined(recipe: &Recipe, shop: &Ingested, arrivals: &Arrivals) -> Result<Inges
     });
     let later: Vec<Later<'_>> = later.collect();
     let buckets = recipe.data.items.as_ref().map_or(10, |file| file.price_buckets);
-    let (data, taken) = shop.clone().with_later(catalog, buckets, &later, &|_, _, _| false)?;
+    let mut erased: HashMap<&str, Vec<&Erasure>> = HashMap::new();
+    arrivals.erased.iter().for_each(|what| erased.entry(&what.user).or_default().push(what));
+    let is_erased = |user: &str, item: &str, kind: EventKind| {
+        erased.get(user).is_some_and(|all| all.iter().any(|what| what.names(item, kind)))
+    };
+    let (data, taken) = shop.clone().with_later(catalog, buckets, &later, &is_erased)?;
     tracing::info!(
         "arrivals: {} events kept, {} known, {} on unknown items",
         taken.kept,

@@ -4,9 +4,10 @@
 //! acknowledged once it is on disk, and the next build, the learner and the live histories read it back. SQLite in WAL
 //! mode with full sync; one thread writes ([`writer`]), any number read.
 //!
-//! In reading order: [`record`] is what is stored, [`schema`] and [`place`] where, [`writer`] how it gets there, [`reader`]
-//! how it comes back, [`pages`] how all of it does, [`seal`] whether it is still what was closed.
+//! In reading order: [`record`] is what is stored, [`schema`] and [`place`] where, [`writer`] and [`changing`] how it gets
+//! there, [`reader`] how it comes back, [`pages`] how all of it does, [`seal`] whether it is still what was closed.
 
+mod changing;
 mod error;
 mod pages;
 mod place;
@@ -16,11 +17,13 @@ mod schema;
 mod seal;
 mod writer;
 
+pub use changing::Stored;
 pub use error::{Result, StoreError};
 pub use pages::ShownPlace;
-pub use reader::{Joined, Reader};
-pub use record::{Good, NewEvent, NewItem, Shown, ShownSlot, StoredEvent, Withdrawal};
-pub use writer::Stored;
+pub use reader::{Joined, Reader, Which};
+pub use record::{
+    Change, Erased, Erasure, Good, NewEvent, NewItem, Profile, Shown, ShownSlot, StoredEvent, Withdrawal,
+};
 
 use place::Place;
 use std::path::{Path, PathBuf};
@@ -62,6 +65,8 @@ pub struct StoreCounts {
     pub decisions_lost: AtomicU64,
     /// Whether the last write failed. Nothing is promised of a decision then.
     pub failing: AtomicBool,
+    /// Batches that took events away.
+    pub erasures: AtomicU64,
     /// Transactions committed: events and decisions per transaction say what group commit gains.
     pub commits: AtomicU64,
 }
@@ -84,14 +89,14 @@ impl Store {
     pub fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         let mut place = Place::claim(path)?;
         let sealed = seal::open(path)?;
-        let (connection, first_decision) = schema::open_to_write(path)?;
+        let (connection, first_decision, last_event) = schema::open_to_write(path)?;
         if !sealed {
             seal::quick_check(&connection, path)?;
         }
         place.remember();
         let counts = Arc::new(StoreCounts::default());
         let (sender, receiver) = sync_channel(options.queue.max(1));
-        let writer = Writer::new(connection, place, options, counts.clone());
+        let writer = Writer::new(connection, place, last_event, options, counts.clone());
         let closed = path.to_path_buf();
         let thread = std::thread::Builder::new()
             .name("lingxi-store".into())
@@ -116,7 +121,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Busy`] if the queue is full and [`StoreError::Closed`] after [`Store::close`]; `done` is dropped.
     pub fn append_then(&self, events: Vec<NewEvent>, done: impl FnOnce(Result<Stored>) + Send + 'static) -> Result<()> {
-        self.enqueue(Job::Events { events, done: Box::new(done) })
+        self.change_then(events.into_iter().map(Change::Insert).collect(), 0, done)
+    }
+
+    /// Queues changes to what is known of shoppers, made in their order, whole or not at all; `at` is the time, and `done`
+    /// is called as by [`Store::append_then`].
+    ///
+    /// # Errors
+    /// As [`Store::append_then`].
+    pub fn change_then(
+        &self,
+        changes: Vec<Change>,
+        at: i64,
+        done: impl FnOnce(Result<Stored>) + Send + 'static,
+    ) -> Result<()> {
+        self.enqueue(Job::Changes { changes, at, done: Box::new(done) })
     }
 
     /// Stores a batch of events and waits until it is on disk.

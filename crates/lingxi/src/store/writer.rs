@@ -3,53 +3,39 @@
 //!
 //! No timer is needed to fill a group: while one group is being synced, the next one gathers in the queue.
 
+use super::changing::{Changing, Stored};
 use super::error::{Result, StoreError};
 use super::place::Place;
-use super::record::{Good, NewEvent, Shown, StoredEvent};
+use super::record::{Change, Good, Shown};
 use super::{StoreCounts, StoreOptions, schema};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-/// A shop's clock may run ahead of ours: an event this many seconds before the slate may still answer it.
-const CLOCK_SLACK: i64 = 60;
-
 /// SQLite moves the log into the database every four megabytes, but never waits for a reader. From this length on the writer
 /// does, so that readers who follow each other without a gap cannot make the log grow for ever.
 const LOG_LIMIT: u64 = 64 << 20;
 const PATIENCE_WITH_READERS: Duration = Duration::from_millis(250);
-
-/// Slates of one shopper that are searched, newest first, for the one an event answers.
-const SLATES_SEARCHED: i64 = 50;
 
 type Done = Box<dyn FnOnce(Result<Stored>) + Send>;
 type DoneGoods = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// What waits in the queue.
 pub enum Job {
-    Events { events: Vec<NewEvent>, done: Done },
+    Changes { changes: Vec<Change>, at: i64, done: Done },
     Decision(Shown),
     Goods { goods: Vec<Good>, at: i64, done: DoneGoods },
-}
-
-/// A batch that is on disk.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stored {
-    /// The events stored, in their order: all but those whose key was stored before.
-    pub events: Vec<StoredEvent>,
-    /// How many were left out because of their key.
-    pub duplicates: usize,
-    /// How many answered a decision.
-    pub joined: usize,
 }
 
 pub struct Writer {
     connection: Connection,
     // After the connection: it is given back when that is closed.
     place: Place,
+    /// The number of the last event: never given again, also if that event is deleted.
+    last: i64,
     /// Length of the log at which it is next moved into the database, waiting for readers.
     log_limit: u64,
     options: StoreOptions,
@@ -57,9 +43,15 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub fn new(connection: Connection, place: Place, options: StoreOptions, counts: Arc<StoreCounts>) -> Writer {
+    pub fn new(
+        connection: Connection,
+        place: Place,
+        last: i64,
+        options: StoreOptions,
+        counts: Arc<StoreCounts>,
+    ) -> Writer {
         connection.set_prepared_statement_cache_capacity(32);
-        Writer { connection, place, log_limit: LOG_LIMIT, options, counts }
+        Writer { connection, place, last, log_limit: LOG_LIMIT, options, counts }
     }
 
     /// Stores groups until every sender is gone, then moves the log into the database.
@@ -110,9 +102,9 @@ impl Writer {
     }
 
     fn store(&mut self, mut group: Vec<Job>) {
-        let (window, mut tried) = (self.options.join_window, Tried::default());
+        let (window, last, mut tried) = (self.options.join_window, &mut self.last, Tried::default());
         let written = in_transaction(&mut self.connection, &self.place, |transaction| {
-            group.drain(..).for_each(|job| tried.run(transaction, job, window));
+            group.drain(..).for_each(|job| tried.run(transaction, job, window, last));
             tried.failure.clone()
         });
         if let Err(e) = &written {
@@ -135,20 +127,36 @@ impl Writer {
             self.counts.decisions_lost.fetch_add(tried.decisions + tried.lost, Relaxed);
             return;
         }
-        let stored = || tried.events.iter().filter_map(|(_, result)| result.as_ref().ok());
+        let stored = || tried.told.iter().filter_map(Told::stored);
         self.counts.commits.fetch_add(1, Relaxed);
         self.counts.decisions.fetch_add(tried.decisions, Relaxed);
         self.counts.decisions_lost.fetch_add(tried.lost, Relaxed);
         self.counts.events.fetch_add(stored().map(|s| s.events.len() as u64).sum(), Relaxed);
         self.counts.joined.fetch_add(stored().map(|s| s.joined as u64).sum(), Relaxed);
+        let erasing = stored().filter(|s| !s.erased.is_empty() || !s.hidden.is_empty());
+        self.counts.erasures.fetch_add(erasing.count() as u64, Relaxed);
     }
 }
 
-/// The jobs of a group, each with what came of it, and who waits to be told.
+/// Who waits to hear what became of a job, and what did.
+enum Told {
+    Changes(Done, Result<Stored>),
+    Goods(DoneGoods, Result<()>),
+}
+
+impl Told {
+    fn stored(&self) -> Option<&Stored> {
+        match self {
+            Told::Changes(_, result) => result.as_ref().ok(),
+            Told::Goods(..) => None,
+        }
+    }
+}
+
+/// The jobs of a group, in the order of the queue, each with what came of it.
 #[derive(Default)]
 struct Tried {
-    events: Vec<(Done, Result<Stored>)>,
-    goods: Vec<(DoneGoods, Result<()>)>,
+    told: Vec<Told>,
     decisions: u64,
     lost: u64,
     /// Of the first job that failed.
@@ -156,12 +164,12 @@ struct Tried {
 }
 
 impl Tried {
-    fn run(&mut self, transaction: &mut Transaction<'_>, job: Job, window: i64) {
+    fn run(&mut self, transaction: &mut Transaction<'_>, job: Job, window: i64, last: &mut i64) {
         let failure = match job {
-            Job::Events { events, done } => {
-                let stored = alone(transaction, |t| insert_events(t, events, window));
+            Job::Changes { changes, at, done } => {
+                let stored = alone(transaction, |t| Changing { connection: t, last, window, at }.all(changes));
                 let failure = stored.as_ref().err().cloned();
-                self.events.push((done, stored));
+                self.told.push(Told::Changes(done, stored));
                 failure
             }
             Job::Decision(shown) => {
@@ -172,7 +180,7 @@ impl Tried {
             Job::Goods { goods, at, done } => {
                 let stored = alone(transaction, |t| stock(t, &goods, at));
                 let failure = stored.as_ref().err().cloned();
-                self.goods.push((done, stored));
+                self.told.push(Told::Goods(done, stored));
                 failure
             }
         };
@@ -182,16 +190,21 @@ impl Tried {
     /// A job that was not even tried.
     fn refuse(&mut self, job: Job, why: &StoreError) {
         match job {
-            Job::Events { done, .. } => self.events.push((done, Err(why.clone()))),
+            Job::Changes { done, .. } => self.told.push(Told::Changes(done, Err(why.clone()))),
             Job::Decision(_) => self.lost += 1,
-            Job::Goods { done, .. } => self.goods.push((done, Err(why.clone()))),
+            Job::Goods { done, .. } => self.told.push(Told::Goods(done, Err(why.clone()))),
         }
     }
 
-    /// Tells each what came of its job, now that the fate of the group is known.
+    /// Tells each what came of its job, now that the fate of the group is known: in the order of the queue, for what is
+    /// taken back later must not come first.
     fn tell(self, written: &Result<()>) {
-        self.events.into_iter().for_each(|(done, result)| done(written.clone().and(result)));
-        self.goods.into_iter().for_each(|(done, result)| done(written.clone().and(result)));
+        for told in self.told {
+            match told {
+                Told::Changes(done, result) => done(written.clone().and(result)),
+                Told::Goods(done, result) => done(written.clone().and(result)),
+            }
+        }
     }
 }
 
@@ -230,45 +243,6 @@ fn undone() -> StoreError {
     StoreError::Write("the group that it was in was undone".into())
 }
 
-fn insert_events(connection: &Connection, events: Vec<NewEvent>, window: i64) -> rusqlite::Result<Stored> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO events (user, item, kind, value, at, comment, key) VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING RETURNING seq",
-    )?;
-    let mut stored = Stored::default();
-    for event in events {
-        let row = params![event.user, event.item, event.kind.name(), event.value, event.at, event.comment, event.key];
-        match insert.query_row(row, |row| row.get::<_, i64>(0)).optional()? {
-            Some(seq) => {
-                stored.joined += usize::from(join(connection, seq, &event, window)?);
-                stored.events.push(StoredEvent { seq, event });
-            }
-            None => stored.duplicates += 1,
-        }
-    }
-    Ok(stored)
-}
-
-/// Joins an event with the newest slate that showed its item to its shopper, if that place was not answered so before.
-fn join(connection: &Connection, seq: i64, event: &NewEvent, window: i64) -> rusqlite::Result<bool> {
-    let mut find = connection.prepare_cached(
-        "WITH recent AS (SELECT id FROM decisions WHERE user = ?1 AND at BETWEEN ?3 AND ?4
-                         ORDER BY at DESC, id DESC LIMIT ?5)
-         SELECT decision, place FROM slots WHERE decision IN recent AND item = ?2 ORDER BY decision DESC LIMIT 1",
-    )?;
-    let (from, to) = (event.at.saturating_sub(window), event.at.saturating_add(CLOCK_SLACK));
-    let found = find
-        .query_row(params![event.user, event.item, from, to, SLATES_SEARCHED], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })
-        .optional()?;
-    let Some((decision, place)) = found else { return Ok(false) };
-    let mut answer = connection.prepare_cached(
-        "INSERT INTO feedback (event, decision, place, kind) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-    )?;
-    Ok(answer.execute(params![seq, decision, place, event.kind.name()])? == 1)
-}
-
 /// Keeps what became of goods; a description stays until there is a new one.
 fn stock(connection: &Connection, goods: &[Good], at: i64) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(
@@ -289,7 +263,7 @@ fn insert_decision(connection: &Connection, shown: &Shown) -> rusqlite::Result<(
     let mut insert = connection.prepare_cached(
         "INSERT INTO slots (decision, place, item, score, propensity, explored) VALUES (?, ?, ?, ?, ?, ?)",
     )?;
-    for (place, slot) in shown.slots.iter().enumerate() {
+    for (place, slot) in (shown.first..).zip(&shown.slots) {
         insert.execute(params![
             shown.id as i64,
             place as i64,

@@ -1,6 +1,6 @@
 //! The store: what is acknowledged stays, once, and answers the slate that it belongs to.
 
-use lingxi::store::{NewEvent, Shown, ShownSlot, Store, StoreError, StoreOptions};
+use lingxi::store::{NewEvent, Shown, ShownSlot, Store, StoreError, StoreOptions, Which};
 use lingxi_data::EventKind;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -30,6 +30,7 @@ fn slate(store: &Store, user: &str, at: i64, items: &[&str]) -> Shown {
         policy: "epsilon-greedy(0.05)/1".into(),
         snapshot: "00ff".into(),
         seed: u64::MAX - 1,
+        first: 0,
         slots: items.iter().map(slot).collect(),
     }
 }
@@ -188,7 +189,7 @@ fn readers_that_follow_each_other_without_a_gap_do_not_make_the_log_grow_for_eve
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    store.read(|r| r.events_before(i64::MAX, 100)).unwrap();
+                    store.read(|r| r.newest(&Which::default(), 100)).unwrap();
                 }
             });
         }
@@ -314,4 +315,23 @@ fn a_decision_waits_for_a_place_in_the_queue() {
     assert_eq!(store.counts().decisions.load(std::sync::atomic::Ordering::Relaxed), 60);
     store.close();
     assert!(matches!(store.record(slate(&store, "ann", 1, &[])), Err(StoreError::Closed)));
+}
+
+#[test]
+fn a_store_of_the_version_before_is_brought_up_with_what_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    open(&path).append(vec![event("ann", "milk", 1)]).unwrap();
+    let older = rusqlite::Connection::open(&path).unwrap();
+    older
+        .execute_batch(
+            "DROP TABLE users; DROP TABLE erased; DROP TABLE spent_keys;
+             DROP INDEX events_of_item; DROP INDEX events_of_kind; PRAGMA user_version = 2;",
+        )
+        .unwrap();
+    drop(older);
+    let store = open(&path);
+    assert_eq!(store.read(|r| r.event_count()).unwrap(), 1);
+    assert_eq!(store.append(vec![event("ann", "tea", 2)]).unwrap().events[0].seq, 2);
+    assert!(store.read(|r| r.erased()).unwrap().is_empty() && store.read(|r| r.profile("ann")).unwrap().is_none());
 }

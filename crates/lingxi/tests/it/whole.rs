@@ -77,6 +77,16 @@ impl Served {
         Served { child, address: address.expect("the address is printed before the program ends"), lines }
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether it answers that it is ready.
+    pub fn is_alive(&self) -> bool {
+        self.get("/health/ready")["status"] == "ready"
+    }
+
     /// What a path answers.
     pub fn get(&self, path: &str) -> Value {
         let mut response = ureq::get(format!("http://{}{path}", self.address)).call().unwrap();
@@ -147,6 +157,12 @@ pub fn with_encoder(folder: &Path) -> bool {
     let recipe = RECIPE.replace("encoder = \"\"", "encoder = \"all-MiniLM-L6-v2\"");
     std::fs::write(folder.join("recipe.toml"), recipe).unwrap();
     true
+}
+
+/// The shop with its language model, serving; `None`, and a word about it, if the model is not here.
+pub fn shop(folder: &Path) -> Option<Served> {
+    files(folder);
+    with_encoder(folder).then(|| Served::start(folder))
 }
 
 #[test]
