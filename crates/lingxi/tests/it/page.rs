@@ -159,3 +159,105 @@ fn every_view_opens_in_both_languages_and_for_a_narrow_screen() {
     browser.wait("document.documentElement.scrollWidth <= document.documentElement.clientWidth");
     assert_eq!(browser.complaints(), [] as [Value; 0]);
 }
+
+/// What a person operates; each must say what it is to who cannot see it.
+const OPERATED: [&str; 10] =
+    ["button", "link", "textbox", "searchbox", "combobox", "checkbox", "radio", "slider", "spinbutton", "tab"];
+
+impl Browser {
+    /// What assistive technology is told: roles that have no name.
+    fn nameless(&self) -> Vec<String> {
+        let body = json!({"cmd": "Accessibility.getFullAXTree", "params": {}});
+        let tree = call("POST", &format!("{}/goog/cdp/execute", self.session), &body);
+        let nodes = tree["nodes"].as_array().expect("the browser tells its tree");
+        let operated = |node: &&Value| {
+            let role = node["role"]["value"].as_str().unwrap_or_default();
+            node["ignored"] == false && (OPERATED.contains(&role) || role == "image")
+        };
+        let operated: Vec<&Value> = nodes.iter().filter(operated).collect();
+        assert!(!operated.is_empty(), "there is something to operate");
+        let nameless = |node: &&&Value| node["name"]["value"].as_str().unwrap_or_default().trim().is_empty();
+        operated.iter().filter(nameless).map(|node| node.to_string()).collect()
+    }
+}
+
+#[test]
+fn everything_that_can_be_operated_has_a_name_in_both_languages_and_can_be_reached_with_the_keyboard() {
+    let Some(browser) = Browser::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("s"));
+    server.buy("shopper-1", "tea-3");
+    browser.open(&format!("http://{}/", server.address()));
+    browser.wait("document.querySelector('#nav-shop')?.innerText.trim()");
+    for language in ["en", "zh"] {
+        for view in ["catalogue", "events", "health", "quality", "shop"] {
+            browser.click(&format!("#nav-{view}"));
+            browser.wait(&format!("document.querySelector('#nav-{view}').getAttribute('aria-current')"));
+            assert_eq!(browser.nameless(), [] as [String; 0], "{language} {view}");
+        }
+        assert!(browser.eval("document.documentElement.lang").as_str().unwrap().starts_with(language));
+        browser.click("#lang-toggle");
+    }
+    browser.open(&format!("http://{}/docs", server.address()));
+    browser.wait("document.querySelectorAll('details').length > 40");
+    assert_eq!(browser.nameless(), [] as [String; 0], "docs");
+    let unreachable =
+        "[...document.querySelectorAll('a, button, input, select, summary')].filter(e => e.tabIndex < 0).length";
+    assert_eq!(browser.eval(unreachable), json!(0));
+}
+
+#[test]
+fn the_description_of_the_api_lists_every_call_and_tries_one() {
+    let Some(browser) = Browser::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("s"));
+    browser.open(&format!("http://{}/docs", server.address()));
+    browser.wait("document.querySelectorAll('details').length > 40");
+    browser.keys("#docs-filter", "/health/ready");
+    browser.wait("[...document.querySelectorAll('details')].filter(d => d.offsetParent).length < 5");
+    browser.click("details#get_health_ready summary");
+    browser.wait("document.querySelector('details#get_health_ready form.try')");
+    browser.click("details#get_health_ready form.try button");
+    browser.wait("document.querySelector('details#get_health_ready').innerText.includes('\"ready\"')");
+    assert_eq!(browser.complaints(), [] as [Value; 0]);
+}
+
+#[test]
+fn a_person_rebuilds_sees_both_snapshots_and_goes_back() {
+    let Some(browser) = Browser::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    crate::whole::files(dir.path());
+    let served = crate::whole::Served::start(dir.path());
+    let first = served.get("/health/ready")["snapshot"].clone();
+    served.post("/api/feedback", &json!([{"FeedbackType": "buy", "UserId": "zoe", "ItemId": "tea-1"}]));
+    browser.open(&format!("http://{}/", served.address()));
+    browser.click("#nav-builds");
+    browser.wait("document.querySelector('#builds-kept table') && !document.querySelector('#build-start').disabled");
+    browser.click("#build-start");
+    browser.wait("document.querySelector('#serve-1')");
+    assert_ne!(served.get("/health/ready")["snapshot"], first, "the new one answers");
+    browser.click("#serve-1");
+    browser.wait("document.querySelector('#question[open]')");
+    browser.click("#question .primary");
+    browser.wait("document.querySelector('#serve-2')");
+    assert_eq!(served.get("/health/ready")["snapshot"], first, "the first answers again");
+    assert_eq!(browser.complaints(), [] as [Value; 0]);
+}
+
+#[test]
+fn the_page_asks_for_a_key_where_the_server_does() {
+    let Some(browser) = Browser::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (server, file) = (Server::start(&dir.path().join("s")), dir.path().join("keys"));
+    let mut keys = lingxi::keys::Keys::default();
+    let key = keys.add("page", &[lingxi::keys::Scope::Admin], None, [7; 32], 0).unwrap();
+    keys.write(&file).unwrap();
+    server.app.guard(lingxi::http::Gate::new(file).unwrap());
+    browser.open(&format!("http://{}/", server.address()));
+    browser.wait("document.querySelector('#question[open] #key-input')");
+    browser.keys("#key-input", &key);
+    browser.click("#question .primary");
+    browser.keys("#shopper-input", "somebody-new");
+    browser.click("#shopper-go");
+    browser.wait("document.querySelectorAll('#slate article').length > 3");
+}
