@@ -69,6 +69,11 @@ impl Shelf {
         Ok((artefact, false))
     }
 
+    /// Whether the artefact of `stage` under `key` lies here, to be reused, as it was sealed.
+    pub fn holds(&self, stage: &str, key: Fingerprint) -> bool {
+        !self.fresh && seal::check(&self.root.join(stage).join(key.to_string())).is_ok()
+    }
+
     /// Deletes all but the newest artefacts of a stage, and what killed builds left behind.
     fn prune(&self, stage: &str) {
         let mut kept: Vec<(std::time::SystemTime, PathBuf)> = Vec::new();
