@@ -57,6 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         policy: &*policy,
         candidates: 4,
         withdrawn: &HashSet::new(),
+        within: None,
     };
     println!("policy {}", policy.version());
     for slot in decide(&stages, &context, 3, 7).slots {

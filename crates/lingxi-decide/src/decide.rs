@@ -1,6 +1,6 @@
 //! The way from a shopper to a slate, in one function.
 
-use crate::rules::{KeptAway, Rules};
+use crate::rules::{Allowed, KeptAway, Rule, Rules};
 use lingxi_data::{Context, ItemId, Policy, Recall, Score, Scored, Slot};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -26,7 +26,12 @@ pub struct Stages<'a> {
     pub candidates: usize,
     /// Goods that were taken away since the rules were made.
     pub withdrawn: &'a HashSet<ItemId>,
+    /// Only these goods are asked for, in the order of ids: a category. `None`: all.
+    pub within: Option<&'a [ItemId]>,
 }
+
+/// What is asked for within so few goods is chosen from all of them, without recall.
+const FEW: usize = 4096;
 
 /// A slate, and what it was chosen from.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,16 +47,64 @@ pub struct Slate {
 /// Recalls candidates, ranks them, and lets the policy fill `n` places within the rules. The same context, stages and
 /// seed give the same slate.
 pub fn decide(stages: &Stages<'_>, context: &Context<'_>, n: usize, seed: u64) -> Slate {
-    let mut allowed = stages.rules.for_shopper(context).without(stages.withdrawn);
-    let candidates = stages
-        .recall
-        .recall(context, stages.candidates + allowed.already_bought() + stages.withdrawn.len().min(MOST_WITHDRAWN));
-    let scored = rank(stages.score, context, candidates);
+    let (scored, mut allowed) = candidates(stages, context);
     allowed.keep_places_for_new(context, &scored.items, n);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let slots = stages.policy.choose(&scored, n, &|slots, item| allowed.eligible(slots, item), &mut rng);
     let kept_away = allowed.kept_away(&scored, &slots);
     Slate { slots, scored, kept_away }
+}
+
+/// How an item stands among the candidates of a slate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing {
+    /// Its score.
+    pub score: f32,
+    /// Its place among the candidates by score, from 0; `None` if it is none.
+    pub rank: Option<usize>,
+    /// How many candidates there are.
+    pub candidates: usize,
+    /// The rule that keeps it from every place.
+    pub rule: Option<Rule>,
+}
+
+/// How `item` stands among the candidates that [`decide`] would choose from; `None` if the model does not know it.
+pub fn consider(stages: &Stages<'_>, context: &Context<'_>, item: ItemId) -> Option<Standing> {
+    let (scored, allowed) = candidates(stages, context);
+    let rank = scored.items.iter().position(|candidate| *candidate == item);
+    let score = match rank {
+        Some(rank) => scored.scores[rank],
+        None => self::rank(stages.score, context, vec![item]).scores.first().copied()?,
+    };
+    Some(Standing { score, rank, candidates: scored.items.len(), rule: allowed.refusal_anywhere(item) })
+}
+
+/// What a slate is chosen from, best first, and the rules for this shopper.
+fn candidates<'a>(stages: &Stages<'a>, context: &Context<'_>) -> (Scored, Allowed<'a>) {
+    let allowed = stages.rules.for_shopper(context).without(stages.withdrawn);
+    let k = stages.candidates + allowed.already_bought() + stages.withdrawn.len().min(MOST_WITHDRAWN);
+    let found = match stages.within {
+        None => stages.recall.recall(context, k),
+        Some(goods) => recall_within(stages.recall, context, goods, k),
+    };
+    let mut scored = rank(stages.score, context, found);
+    scored.items.truncate(k);
+    scored.scores.truncate(k);
+    (scored, allowed)
+}
+
+/// Few goods are all candidates; of many those that recall finds within its first [`FEW`], and where these are fewer than
+/// `k` the first others.
+fn recall_within(recall: &dyn Recall, context: &Context<'_>, goods: &[ItemId], k: usize) -> Vec<ItemId> {
+    if goods.len() <= FEW.max(k) {
+        return goods.to_vec();
+    }
+    let mut found = recall.recall(context, FEW.max(k));
+    found.retain(|item| goods.binary_search(item).is_ok());
+    let known: HashSet<ItemId> = found.iter().copied().collect();
+    let missing = k.saturating_sub(found.len());
+    found.extend(goods.iter().filter(|item| !known.contains(item)).take(missing));
+    found
 }
 
 /// Scores `items` and puts the best first; ties stay in the order of recall, NaN comes last. Items that the model does

@@ -16,7 +16,7 @@ pub mod policy;
 pub mod recall;
 pub mod rules;
 
-pub use decide::{Slate, Stages, decide, rank};
+pub use decide::{Slate, Stages, Standing, consider, decide, rank};
 pub use error::{DecideError, Result};
 pub use hnsw::{HnswConfig, HnswIndex};
 pub use policy::PolicyConfig;

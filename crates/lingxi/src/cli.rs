@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::keys::Scope;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A shop's recommendation engine: from logs to explained recommendations.
@@ -32,6 +33,12 @@ pub enum Command {
     Reproduce(ReproduceArgs),
     /// Answer over HTTP: feedback, recommendations with reasons, similar goods, search
     Serve(ServeArgs),
+    /// Learn from the files and from all that arrived over HTTP since, and keep the snapshot
+    Build(BuildArgs),
+    /// List the kept snapshots of a running server, build a new one, or go back to one
+    Snapshots(SnapshotsArgs),
+    /// Make, list and take away the keys that open a server to the network
+    Keys(KeysArgs),
     /// Send a file of events or goods to a running server
     Import(ImportArgs),
     /// Fetch all events, goods, shoppers or decisions from a running server
@@ -181,9 +188,106 @@ pub struct ServeArgs {
     /// The SQLite file with events and decisions (in the cache directory if absent)
     #[arg(long, value_name = "FILE")]
     pub store: Option<PathBuf>,
+    /// Ask for a key also on loopback; elsewhere it is always asked for
+    #[arg(long)]
+    pub keys: bool,
     /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+}
+
+/// `lingxi build`.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The recipe to build from
+    #[arg(long, value_name = "FILE")]
+    pub recipe: PathBuf,
+    /// The directory that the recipe's paths are relative to (its own directory if absent)
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The SQLite file with what arrived (in the cache directory if absent)
+    #[arg(long, value_name = "FILE")]
+    pub store: Option<PathBuf>,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
+    /// For the server that starts this: progress as JSON lines, and an end when stdin closes
+    #[arg(long, hide = true)]
+    pub beats: bool,
+}
+
+/// `lingxi snapshots`.
+#[derive(Debug, Args)]
+pub struct SnapshotsArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub action: SnapshotsAction,
+    /// The running server
+    #[arg(long, global = true, value_name = "URL", default_value = "http://127.0.0.1:8088")]
+    pub at: String,
+    /// Its key, if it asks for one (scope admin)
+    #[arg(long, global = true, value_name = "KEY", env = "LINGXI_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What can be done with kept snapshots.
+#[derive(Debug, Subcommand)]
+pub enum SnapshotsAction {
+    /// Show each with its figures, and which one answers
+    List,
+    /// Build a new one beside the one that answers, and put it in place when it is whole
+    Build,
+    /// Let a kept one answer from now on
+    Use {
+        /// Its number, as in `lingxi snapshots list`
+        id: u64,
+    },
+}
+
+/// `lingxi keys`.
+#[derive(Debug, Args)]
+pub struct KeysArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub action: KeysAction,
+    /// The recipe of the shop that they open
+    #[arg(long, global = true, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// The store of the shop that they open, if it is not where the recipe's name puts it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub store: Option<PathBuf>,
+    /// Print one JSON line on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysAction {
+    /// Make a key and show it, this once
+    Add {
+        /// Whose it is
+        name: String,
+        /// What it opens
+        #[arg(long, value_enum, value_delimiter = ',', required = true)]
+        scopes: Vec<Scope>,
+        /// Requests a second that it may make
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: Option<u32>,
+    },
+    /// Show whose keys there are and what they open
+    List,
+    /// Take a key away: it opens nothing a second later
+    Remove {
+        /// Whose it was
+        name: String,
+    },
 }
 
 /// A running server.

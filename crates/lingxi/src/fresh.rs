@@ -51,9 +51,8 @@ pub fn stock(known: &Catalog, goods: &[NewItem]) -> Catalog {
         let Some(at) = at else { continue };
         catalog.titles[at] = text::normalise(&item.title);
         catalog.texts[at] = text_of(item);
-        if let Some(path) = item.categories.first() {
-            catalog.category[at] = catalog.categories.intern(&text::normalise(path)).map(CategoryId);
-        }
+        let path = item.categories.first().map(|path| text::normalise(path)).filter(|path| !path.is_empty());
+        catalog.category[at] = path.and_then(|path| catalog.categories.intern(&path)).map(CategoryId);
         catalog.price[at] = item.price.unwrap_or(f32::NAN);
         for column in &mut catalog.attributes {
             if let Some(value) = item.labels.get(&column.name) {
@@ -62,6 +61,13 @@ pub fn stock(known: &Catalog, goods: &[NewItem]) -> Catalog {
         }
     }
     catalog
+}
+
+/// Makes sure that the catalogue knows an id, if by nothing but its name.
+pub fn name(catalog: &mut Catalog, id: &str) {
+    if catalog.ids.get(id).is_none() {
+        add(catalog, id);
+    }
 }
 
 fn add(catalog: &mut Catalog, id: &str) -> Option<usize> {

@@ -8,8 +8,10 @@
 //! - how logs become a snapshot and a shopper a slate: [`pipeline`], which calls the [`stages`] by name; [`recipe`] is what
 //!   the shop asks for, [`site`] and [`shelf`] where it happens, [`seal`] whether that is still as it was, [`snapshot`] what comes out,
 //!   [`reasons`] why each item
+//! - what is kept to go back to: [`kept`]; how a shop learns while it serves: [`workshop`]
 //! - what keeps and answers: [`store`] makes events durable, [`live`] knows what each shopper did since the models were
 //!   trained, [`fresh`] what came to be sold since, [`http`] is the door for other programs
+//! - who may ask: [`keys`]
 //! - why an item is on a slate, in parts that add up to its score: [`reasons`]
 //! - how a command asks a running server: [`client`]
 //! - what every command uses: [`progress`] how far it is, [`report`] what people and programs read, [`figures`] what
@@ -30,9 +32,16 @@ pub mod site;
 pub mod snapshot;
 pub mod stages;
 
+pub mod kept;
+pub mod workshop;
+
 pub mod store;
 
+pub mod keys;
+
 pub mod live;
+
+pub mod crowd;
 
 pub mod fresh;
 

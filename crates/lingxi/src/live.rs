@@ -3,8 +3,9 @@
 //! The history in the snapshot plus the events that arrived since: events come in as they are stored, a [`History`] in
 //! dense ids goes out to the models, so that a new event changes the next slate. Events on items that the snapshot does
 //! not know wait in the store for the next build; a shopper that it does not know has a history from the first event.
+//! What was erased is out of every history at once, also if the snapshot was built with it.
 
-use crate::store::StoredEvent;
+use crate::store::{Erased, Erasure, NewEvent, StoredEvent};
 use lingxi_data::{EventKind, Events, Interner, ItemId, Rows, UserId};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -37,7 +38,19 @@ pub struct Live {
     most_per_shard: usize,
     hash: RandomState,
     shards: Vec<RwLock<Shard>>,
+    /// What was erased of the log.
+    hidden: RwLock<HashMap<UserId, Vec<Hidden>>>,
 }
+
+/// Events of a shopper that were erased: those on an item, or of a kind, or all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Hidden {
+    item: Option<ItemId>,
+    kind: Option<EventKind>,
+}
+
+/// Most goods of one shopper that stay put away.
+const MOST_AWAY: usize = 1000;
 
 /// Some of the shoppers.
 #[derive(Default)]
@@ -51,10 +64,14 @@ struct Shard {
 struct Recent {
     heard: i64,
     events: Vec<Past>,
+    /// What was shown and is not to be shown again, in the order of arrival.
+    away: Vec<Past>,
 }
 
 #[derive(Clone, Copy)]
 struct Past {
+    /// The event's number; 0 in the log.
+    seq: i64,
     item: ItemId,
     at: i64,
     kind: EventKind,
@@ -70,6 +87,8 @@ pub struct History {
     at: Vec<i64>,
     kinds: Vec<EventKind>,
     values: Vec<f32>,
+    /// Goods that were shown and are not to be shown again, each from a time on.
+    pub put_away: Vec<(ItemId, i64)>,
 }
 
 impl Live {
@@ -78,7 +97,8 @@ impl Live {
     pub fn new(limit: usize, built_with: i64) -> Live {
         let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
         let (seen, unknown) = (AtomicI64::new(built_with), AtomicU64::new(0));
-        Live { limit: limit.max(1), seen, unknown, most_per_shard: MOST / SHARDS, hash: RandomState::new(), shards }
+        let (most_per_shard, hidden) = (MOST / SHARDS, RwLock::default());
+        Live { limit: limit.max(1), seen, unknown, most_per_shard, hash: RandomState::new(), shards, hidden }
     }
 
     /// The number of the last event taken in.
@@ -102,21 +122,92 @@ impl Live {
                 self.unknown.fetch_add(1, Ordering::Relaxed);
                 continue;
             };
-            let past = Past { item: ItemId(item), at: event.at, kind: event.kind, value: event.value };
-            self.insert(&event.user, *seq, past);
+            let past = Past { seq: *seq, item: ItemId(item), at: event.at, kind: event.kind, value: event.value };
+            self.insert(&event.user, past, event.is_put_away());
         }
     }
 
-    fn insert(&self, user: &str, seq: i64, past: Past) {
+    /// Forgets events by their numbers.
+    pub fn forget(&self, events: &[(String, i64)]) {
+        for (user, seq) in events {
+            let mut shard = self.shard(user).write().unwrap_or_else(PoisonError::into_inner);
+            let Some(recent) = shard.shoppers.get_mut(user.as_str()) else { continue };
+            let before = recent.len();
+            recent.events.retain(|past| past.seq != *seq);
+            recent.away.retain(|past| past.seq != *seq);
+            let (gone, none) = (before - recent.len(), recent.len() == 0);
+            shard.events -= gone;
+            if none {
+                shard.shoppers.remove(user.as_str());
+            }
+        }
+    }
+
+    /// Hides what was erased of the log.
+    pub fn hide(&self, known: &Known<'_>, erased: &[Erased]) {
+        let mut hidden = self.hidden.write().unwrap_or_else(PoisonError::into_inner);
+        for Erased { what, .. } in erased {
+            let Some((user, what)) = resolve(known, what) else { continue };
+            let of_user = hidden.entry(user).or_default();
+            if what == (Hidden { item: None, kind: None }) {
+                of_user.clear();
+            }
+            if !of_user.contains(&what) {
+                of_user.push(what);
+            }
+        }
+    }
+
+    /// The events of the log that a shopper has, without those that were erased; in time order.
+    pub fn logged(&self, known: &Known<'_>, user: UserId) -> History {
+        let all = known.log.of(user);
+        let hidden = self.hidden.read().unwrap_or_else(PoisonError::into_inner);
+        let hidden = hidden.get(&user).map_or(&[][..], Vec::as_slice);
+        let mut history = History { user: Some(user), ..History::default() };
+        for past in (0..all.len()).map(|i| Past::of(&all, i)).filter(|past| !hidden.iter().any(|h| h.covers(past))) {
+            history.push(past);
+        }
+        history
+    }
+
+    /// The history of somebody who is not known: the last of these events on known goods.
+    pub fn session(&self, known: &Known<'_>, events: &[NewEvent]) -> History {
+        let past = |event: &NewEvent| {
+            let item = known.items.get(&event.item).map(ItemId)?;
+            Some(Past { seq: 0, item, at: event.at, kind: event.kind, value: event.value })
+        };
+        let mut all: Vec<Past> = events.iter().filter_map(past).collect();
+        all.sort_by_key(|past| past.at);
+        let mut history = History::default();
+        all.iter().skip(all.len().saturating_sub(self.limit)).for_each(|past| history.push(*past));
+        history
+    }
+
+    /// Whether something of the log was erased for a shopper.
+    pub fn hides(&self, user: UserId) -> bool {
+        self.hidden.read().unwrap_or_else(PoisonError::into_inner).contains_key(&user)
+    }
+
+    /// How many events of the log an erasure would hide, beyond those that are hidden.
+    pub fn would_hide(&self, known: &Known<'_>, what: &Erasure) -> usize {
+        let Some((user, what)) = resolve(known, what) else { return 0 };
+        let logged = self.logged(known, user);
+        let rows = logged.rows();
+        (0..rows.len()).filter(|i| what.covers(&Past::of(&rows, *i))).count()
+    }
+
+    fn insert(&self, user: &str, past: Past, away: bool) {
         let mut shard = self.shard(user).write().unwrap_or_else(PoisonError::into_inner);
         if !shard.shoppers.contains_key(user) {
             shard.shoppers.insert(user.into(), Recent::default());
         }
         let recent = shard.shoppers.get_mut(user).expect("inserted above");
-        recent.heard = seq;
-        recent.events.insert(recent.events.partition_point(|e| e.at <= past.at), past);
-        if recent.events.len() > self.limit {
-            recent.events.remove(0);
+        recent.heard = past.seq;
+        let (list, most) = if away { (&mut recent.away, MOST_AWAY) } else { (&mut recent.events, self.limit) };
+        let at = if away { list.len() } else { list.partition_point(|e| e.at <= past.at) };
+        list.insert(at, past);
+        if list.len() > most {
+            list.remove(0);
         } else {
             shard.events += 1;
         }
@@ -128,10 +219,16 @@ impl Live {
     /// The last events of `user`: those of the snapshot and those since, merged by time. Empty for an unknown shopper.
     pub fn history(&self, known: &Known<'_>, user: &str) -> History {
         let id = known.users.get(user).map(UserId);
-        let old = id.map_or_else(Rows::default, |id| known.log.of(id).last(self.limit));
+        let left = id.filter(|id| self.hides(*id)).map(|id| self.logged(known, id));
+        let old = match &left {
+            Some(left) => left.rows(),
+            None => id.map_or_else(Rows::default, |id| known.log.of(id)),
+        };
+        let old = old.last(self.limit);
         let shard = self.shard(user).read().unwrap_or_else(PoisonError::into_inner);
-        let new = shard.shoppers.get(user).map_or(&[][..], |recent| &recent.events);
-        let mut history = History { user: id, ..History::default() };
+        let (new, away) = shard.shoppers.get(user).map_or((&[][..], &[][..]), |recent| (&recent.events, &recent.away));
+        let put_away = away.iter().map(|past| (past.item, past.at)).collect();
+        let mut history = History { user: id, put_away, ..History::default() };
         // The latest `limit` of both, taken from the front after skipping what is too old.
         let mut skip = (old.len() + new.len()).saturating_sub(self.limit);
         let (mut i, mut j) = (0, 0);
@@ -139,7 +236,7 @@ impl Live {
             let take_old = j == new.len() || (i < old.len() && old.at[i] <= new[j].at);
             let past = if take_old {
                 i += 1;
-                Past { item: old.items[i - 1], at: old.at[i - 1], kind: old.kinds[i - 1], value: old.values[i - 1] }
+                Past::of(&old, i - 1)
             } else {
                 j += 1;
                 new[j - 1]
@@ -165,8 +262,37 @@ impl Shard {
         let gone = heard.len() / 8;
         let (_, &mut last, _) = heard.select_nth_unstable(gone);
         self.shoppers.retain(|_, recent| recent.heard > last);
-        self.events = self.shoppers.values().map(|recent| recent.events.len()).sum();
+        self.events = self.shoppers.values().map(Recent::len).sum();
     }
+}
+
+impl Recent {
+    fn len(&self) -> usize {
+        self.events.len() + self.away.len()
+    }
+}
+
+impl Past {
+    /// One row of the log.
+    fn of(rows: &Rows<'_>, i: usize) -> Past {
+        Past { seq: 0, item: rows.items[i], at: rows.at[i], kind: rows.kinds[i], value: rows.values[i] }
+    }
+}
+
+impl Hidden {
+    fn covers(self, past: &Past) -> bool {
+        self.item.is_none_or(|item| item == past.item) && self.kind.is_none_or(|kind| kind == past.kind)
+    }
+}
+
+/// An erasure in the snapshot's ids; `None` if it can mean nothing there.
+fn resolve(known: &Known<'_>, what: &Erasure) -> Option<(UserId, Hidden)> {
+    let user = known.users.get(&what.user).map(UserId)?;
+    let item = match &what.item {
+        Some(item) => Some(known.items.get(item).map(ItemId)?),
+        None => None,
+    };
+    Some((user, Hidden { item, kind: what.kind }))
 }
 
 impl History {
@@ -186,7 +312,6 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::NewEvent;
     use lingxi_data::{Event, Interactions, Purpose};
     use proptest::prelude::*;
 
@@ -244,6 +369,42 @@ mod tests {
             let history = live.history(known, "zoe");
             assert_eq!((history.user, history.rows().items), (None, &[ItemId(3)][..]));
             assert!(live.history(known, "bob").rows().is_empty());
+        });
+    }
+
+    #[test]
+    fn what_was_erased_is_out_of_the_history_and_what_comes_later_is_in_it() {
+        with_known(vec![bought(1, 10), bought(2, 20), bought(1, 30)], |known| {
+            let live = Live::new(2, 0);
+            live.absorb(known.items, &[arrived(1, "ann", "i5", 40), arrived(2, "ann", "i6", 50)]);
+            let what = Erasure { user: "ann".into(), item: Some("i1".into()), kind: None };
+            assert_eq!(live.would_hide(known, &what), 2);
+            assert_eq!(live.would_hide(known, &Erasure { kind: Some(EventKind::View), ..what.clone() }), 0);
+            live.hide(known, &[Erased { what: what.clone(), until: 2 }]);
+            live.forget(&[("ann".into(), 2)]);
+            assert_eq!(live.would_hide(known, &what), 0, "they are hidden");
+            assert_eq!(live.history(known, "ann").rows().items, [2, 5].map(ItemId));
+            live.absorb(known.items, &[arrived(3, "ann", "i1", 60)]);
+            assert_eq!(live.history(known, "ann").rows().items, [5, 1].map(ItemId));
+            let all = Erasure { user: "ann".into(), item: None, kind: None };
+            live.hide(known, &[Erased { what: all, until: 3 }]);
+            live.forget(&[("ann".into(), 1), ("ann".into(), 3)]);
+            assert_eq!(live.history(known, "ann").rows().len(), 0);
+            assert!(live.shards.iter().all(|shard| shard.read().unwrap().events == 0));
+        });
+    }
+
+    #[test]
+    fn what_was_put_away_is_no_event_of_the_history() {
+        with_known(vec![bought(1, 10)], |known| {
+            let live = Live::new(9, 0);
+            let mut shown = arrived(1, "ann", "i5", 40);
+            shown.event.value = 0.0;
+            live.absorb(known.items, &[shown]);
+            let history = live.history(known, "ann");
+            assert_eq!((history.rows().items, history.put_away.as_slice()), (&[ItemId(1)][..], &[(ItemId(5), 40)][..]));
+            live.forget(&[("ann".into(), 1)]);
+            assert!(live.history(known, "ann").put_away.is_empty());
         });
     }
 

@@ -2,6 +2,7 @@
 //!
 //! 0: done. 2: the person can put it right; the message says how. 1: the program is at fault.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -18,6 +19,9 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Reproduce(args) => commands::reproduce::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
+        Command::Build(args) => commands::build::run(&args),
+        Command::Keys(args) => commands::keys::run(&args),
+        Command::Snapshots(args) => commands::snapshots::run(&args),
         Command::Import(args) => commands::import::run(&args),
         Command::Export(args) => commands::export::run(&args),
     };
@@ -25,7 +29,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let verdict = failure::judge(&error);
-            verdict.lines.iter().for_each(|line| eprintln!("{line}"));
+            verdict.lines.iter().for_each(|line| drop(writeln!(std::io::stderr(), "{line}")));
             ExitCode::from(verdict.code)
         }
     }
@@ -35,7 +39,9 @@ fn main() -> ExitCode {
 fn start_log() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A line that cannot be written, say because the disk is full, must not end the thread that writes it.
+    let log = tracing_subscriber::fmt().log_internal_errors(false);
+    log.with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
 /// The Parquet reader panics on some damaged files. Ingest catches that and names the file, so the panic itself goes to the

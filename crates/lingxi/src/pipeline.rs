@@ -1,7 +1,7 @@
 //! How do logs become a snapshot, and a shopper a slate? Every stage is called here by its name; read it aloud.
 //!
 //! ```text
-//! build:      ingest -> encode -> divide -> fit -> choose on validation -> measure on test -> fit on all -> index
+//! build:      ingest -> arrivals -> encode -> divide -> fit -> choose on validation -> measure on test -> fit on all -> index
 //! recommend:  recall -> rank -> choose within the rules
 //! ```
 
@@ -9,20 +9,21 @@ use crate::figures;
 use crate::http::Front;
 use crate::reasons::WordIndex;
 use crate::recipe::Recipe;
-use crate::shelf::Shelf;
+use crate::shelf::{Place, Shelf};
 use crate::site::Site;
 use crate::snapshot::{Built, Snapshot};
+use crate::stages::arrivals::{self, Arrivals};
 use crate::stages::choose::{self, Choice, choose};
 use crate::stages::divide::divide;
 use crate::stages::encode::{Meaning, encode};
 use crate::stages::fit::{Fitted, Lessons, fit, lacks_alignment};
 use crate::stages::index::{index, recall};
-use crate::stages::ingest::{Shop, ingest};
+use crate::stages::ingest::{self, Shop, ingest};
 use crate::stages::measure::{self, Measured, measure};
 use anyhow::Result;
 use lingxi_behaviour::blend::Blend;
 use lingxi_data::{Context, Decision, Fingerprint, ItemId};
-use lingxi_decide::{KeptAway, decide};
+use lingxi_decide::{KeptAway, Standing, decide};
 use serde_json::json;
 use std::collections::HashSet;
 use std::path::Path;
@@ -36,12 +37,16 @@ pub struct Read {
     pub meaning: Option<Meaning>,
 }
 
-/// Reads the files and the goods.
+/// Reads the files and the goods, with what arrived since the files were written.
 ///
 /// # Errors
 /// Files that cannot be used, assets that cannot be fetched.
-pub fn read(recipe: &Recipe, site: &Site) -> Result<Read> {
-    let shop = ingest(recipe, site)?;
+pub fn read(recipe: &Recipe, arrivals: &Arrivals, site: &Site) -> Result<Read> {
+    let shop = arrivals::join(recipe, ingest(recipe, site)?, arrivals, site)?;
+    with_meaning(recipe, shop, site)
+}
+
+fn with_meaning(recipe: &Recipe, shop: Shop, site: &Site) -> Result<Read> {
     let meaning = encode(&recipe.content, &shop, site)?;
     Ok(Read { shop, meaning })
 }
@@ -62,7 +67,7 @@ pub struct Evaluated {
 /// # Errors
 /// A division that does not fit the data; whatever the models say.
 pub fn evaluate(recipe: &Recipe, read: &Read, site: &Site) -> Result<Evaluated> {
-    let inputs = [read.shop.key, read.meaning.as_ref().map_or(read.shop.key, |m| m.key)];
+    let inputs = [read.shop.place.key, read.meaning.as_ref().map_or(read.shop.place.key, |m| m.key)];
     let config = (&recipe.split, &recipe.models, &recipe.blend, &recipe.evaluate, site.seed);
     let load = |folder: &Path| Ok((choose::load(folder)?, measure::load(folder)?, None));
     let save = |(choice, measured, _): &(Choice, Measured, _), folder: &Path| {
@@ -75,7 +80,7 @@ pub fn evaluate(recipe: &Recipe, read: &Read, site: &Site) -> Result<Evaluated> 
 
 fn evaluate_anew(recipe: &Recipe, read: &Read, site: &Site) -> Result<(Choice, Measured, Option<Fitted>)> {
     let division = divide(recipe, &read.shop.data, site.seed)?;
-    let key = Fingerprint::of_json(&(read.shop.key, &division.protocol, site.seed));
+    let key = Fingerprint::of_json(&(read.shop.place.key, &division.protocol, site.seed));
     let (catalog, meaning) = (&read.shop.data.catalog, read.meaning.as_ref());
     let train = Lessons { events: &division.split.train, catalog, meaning, key };
     let (choice, mut fitted) = choose(recipe, train, &division.split.valid, site)?;
@@ -95,8 +100,7 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
     let Read { shop, meaning } = read;
     let all = on_all_events(&shop, meaning.as_ref());
     let key = all.key;
-    let trained = evaluated.fitted.as_ref().and_then(|fitted| fitted.alignment.as_deref());
-    let fitted = fit(&recipe.models, evaluated.choice.item.as_ref(), trained, all, site)?;
+    let fitted = fit(&recipe.models, evaluated.choice.item.as_ref(), evaluated.fitted.as_ref(), all, site)?;
     let indexes = index(meaning.as_ref(), &fitted, key, site)?;
     let recall = Arc::new(recall(&fitted, &indexes, meaning.as_ref().map(|m| &m.vectors)));
     let score = Arc::new(Blend::new(evaluated.choice.weigh(fitted.rows()))?);
@@ -106,7 +110,7 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
         fingerprint: Fingerprint::of_json(&(key, recipe, &evaluated.choice, site.seed)),
         policy: recipe.serve.policy.build()?,
         candidates: recipe.serve.candidates,
-        front: Front::new(recipe, shop.data.timed, figures),
+        front: Front::new(recipe, shop.data.timed, figures, fitted.curves),
         rules: recipe.serve.rules.clone(),
         shop,
         meaning,
@@ -119,7 +123,7 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
 }
 
 fn on_all_events<'a>(shop: &'a Shop, meaning: Option<&'a Meaning>) -> Lessons<'a> {
-    let key = Fingerprint::of_json(&(shop.key, "all events"));
+    let key = Fingerprint::of_json(&(shop.place.key, "all events"));
     Lessons { events: &shop.data.interactions, catalog: &shop.data.catalog, meaning, key }
 }
 
@@ -127,8 +131,20 @@ fn on_all_events<'a>(shop: &'a Shop, meaning: Option<&'a Meaning>) -> Lessons<'a
 ///
 /// # Errors
 /// Those of [`read`], [`evaluate`] and [`publish`].
-pub fn build(recipe: &Recipe, site: &Site) -> Result<(Snapshot, Measured)> {
-    let read = read(recipe, site)?;
+pub fn build(recipe: &Recipe, arrivals: &Arrivals, site: &Site) -> Result<(Snapshot, Measured)> {
+    from_read(recipe, read(recipe, arrivals, site)?, site)
+}
+
+/// The same for a shop that lies on the site's shelf, and all that was made from it: nothing is fitted where the shelf is
+/// sealed.
+///
+/// # Errors
+/// An artefact that is missing, spoilt or of another version of the program.
+pub fn reopen(recipe: &Recipe, shop: &Place, site: &Site) -> Result<(Snapshot, Measured)> {
+    from_read(recipe, with_meaning(recipe, ingest::reopen(shop, site)?, site)?, site)
+}
+
+fn from_read(recipe: &Recipe, read: Read, site: &Site) -> Result<(Snapshot, Measured)> {
     let mut evaluated = evaluate(recipe, &read, site)?;
     let all = on_all_events(&read.shop, read.meaning.as_ref());
     if evaluated.fitted.is_none() && lacks_alignment(&recipe.models, all, site) {
@@ -149,14 +165,16 @@ pub struct Ask<'a> {
     pub id: u64,
     /// Seed of the policy's draws.
     pub seed: u64,
-    /// Goods that the shop took away since the snapshot was built.
+    /// Goods that are not to be shown: the shop took them away since the snapshot was built, or they were put away.
     pub withdrawn: &'a HashSet<ItemId>,
+    /// Only these goods are asked for, in the order of ids: a category. `None`: all.
+    pub within: Option<&'a [ItemId]>,
 }
 
 /// A slate of at most `n` goods for whoever asks, with the probability of every place, and the better scored goods that a
 /// rule kept away. The same snapshot and question give the same slate.
 pub fn recommend(snapshot: &Snapshot, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>) {
-    let slate = decide(&snapshot.stages(ask.withdrawn), ask.context, ask.n, ask.seed);
+    let slate = decide(&snapshot.stages(ask), ask.context, ask.n, ask.seed);
     let decision = Decision {
         id: ask.id,
         user: ask.context.user,
@@ -167,4 +185,9 @@ pub fn recommend(snapshot: &Snapshot, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>
         slots: slate.slots,
     };
     (decision, slate.kept_away)
+}
+
+/// How an item stands among the candidates for the slate that answers a question; `None` if no model knows it.
+pub fn consider(snapshot: &Snapshot, ask: &Ask<'_>, item: ItemId) -> Option<Standing> {
+    lingxi_decide::consider(&snapshot.stages(ask), ask.context, item)
 }

@@ -4,11 +4,12 @@
 //! terminal, one line at the end of the stage when stderr is a file or a pipe, and nothing at all with `--json`.
 //! Everything goes to stderr, so that stdout stays what other programs read.
 
-use std::io::IsTerminal;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::{Deserialize, Serialize};
 
 use crate::report::{count, duration};
 
@@ -21,7 +22,24 @@ enum Mode {
     Silent,
     Lines,
     Bars,
+    /// One JSON line a [`BEAT`] on stdout, for the program that started this one.
+    Beats,
 }
+
+/// How far a stage is, for another program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beat {
+    /// Name of the stage.
+    pub stage: String,
+    /// Things finished.
+    pub done: u64,
+    /// Of how many, if that is known.
+    pub total: Option<u64>,
+}
+
+/// Time between two lines of [`Mode::Beats`].
+const BEAT: Duration = Duration::from_millis(200);
 
 /// What a stage counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +67,11 @@ impl Progress {
         Self { mode }
     }
 
+    /// JSON lines on stdout, each a [`Beat`].
+    pub fn beats() -> Self {
+        Self { mode: Mode::Beats }
+    }
+
     /// Shows nothing, for tests and library use.
     pub fn silent() -> Self {
         Self { mode: Mode::Silent }
@@ -59,14 +82,18 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
         bar.set_style(style(total.is_some(), unit));
         bar.set_prefix(name.to_owned());
-        let shown = AtomicBool::new(false);
-        Stage { bar, shown, name: name.to_owned(), mode: self.mode, unit, started: Instant::now() }
+        let (shown, told) = (AtomicBool::new(false), AtomicU64::new(0));
+        let stage = Stage { bar, shown, told, name: name.to_owned(), mode: self.mode, unit, started: Instant::now() };
+        if self.mode == Mode::Beats {
+            stage.tell();
+        }
+        stage
     }
 
     /// One line between stages, such as what is being waited for.
     pub fn note(&self, line: &str) {
-        if self.mode != Mode::Silent {
-            eprintln!("{line}");
+        if matches!(self.mode, Mode::Lines | Mode::Bars) {
+            tell(line);
         }
     }
 }
@@ -76,6 +103,8 @@ impl Progress {
 pub struct Stage {
     bar: ProgressBar,
     shown: AtomicBool,
+    /// Milliseconds after the start at which the last beat was told.
+    told: AtomicU64,
     name: String,
     mode: Mode,
     unit: Unit,
@@ -90,6 +119,19 @@ impl Stage {
         if late && !self.shown.swap(true, Ordering::Relaxed) {
             self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         }
+        if self.mode == Mode::Beats {
+            let now = self.started.elapsed().as_millis() as u64;
+            if now >= self.told.load(Ordering::Relaxed) + BEAT.as_millis() as u64 {
+                self.told.store(now, Ordering::Relaxed);
+                self.tell();
+            }
+        }
+    }
+
+    /// Tells the program that started this one; if it has left, there is nobody to tell.
+    fn tell(&self) {
+        let beat = Beat { stage: self.name.clone(), done: self.bar.position(), total: self.bar.length() };
+        let _ = crate::report::say(&serde_json::to_string(&beat).expect("plain data serialises"));
     }
 
     /// `more` things are finished.
@@ -113,10 +155,15 @@ impl Stage {
     /// Ends the stage with one line: name, amount, time, and `note` where there is something to say.
     pub fn finish(self, note: &str) {
         self.bar.finish_and_clear();
-        if self.mode != Mode::Silent {
-            eprintln!("{}", closing_line(&self.name, self.bar.position(), self.unit, self.started.elapsed(), note));
+        if matches!(self.mode, Mode::Lines | Mode::Bars) {
+            tell(&closing_line(&self.name, self.bar.position(), self.unit, self.started.elapsed(), note));
         }
     }
+}
+
+/// Nobody to tell (a closed terminal, a full disk) is no reason to stop the work, as `eprintln!` would.
+fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 impl Drop for Stage {
@@ -166,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_stage_counts_in_every_mode() {
-        for mode in [Mode::Silent, Mode::Lines, Mode::Bars] {
+        for mode in [Mode::Silent, Mode::Lines, Mode::Bars, Mode::Beats] {
             let stage = Progress { mode }.stage("count", Some(10), Unit::Of("rows"));
             stage.set(3);
             stage.add(4);

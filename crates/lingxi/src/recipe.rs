@@ -143,11 +143,34 @@ pub struct Serve {
     pub policy: PolicyConfig,
     /// Candidates that recall may propose.
     pub candidates: usize,
+    /// How the shop goes on learning while it serves.
+    pub rebuild: Rebuild,
+}
+
+/// How a shop goes on learning while it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rebuild {
+    /// Hours between two builds; absent: only when somebody asks. A build is left out if nothing arrived.
+    pub every_hours: Option<f64>,
+    /// Snapshots that are kept to go back to, besides the one that answers.
+    pub keep: usize,
+}
+
+impl Default for Rebuild {
+    fn default() -> Self {
+        Rebuild { every_hours: None, keep: 5 }
+    }
 }
 
 impl Default for Serve {
     fn default() -> Self {
-        Serve { rules: RulesConfig::default(), policy: PolicyConfig::EpsilonGreedy { epsilon: 0.05 }, candidates: 400 }
+        Serve {
+            rules: RulesConfig::default(),
+            policy: PolicyConfig::EpsilonGreedy { epsilon: 0.05 },
+            candidates: 400,
+            rebuild: Rebuild::default(),
+        }
     }
 }
 
@@ -254,6 +277,15 @@ impl Recipe {
         }
         if !(1..=10_000).contains(&self.serve.candidates) {
             return refuse("serve.candidates", "1 to 10000", self.serve.candidates.to_string());
+        }
+        let rebuild = self.serve.rebuild;
+        // A minute at the least: a build takes longer than that on any shop worth the name.
+        if rebuild.every_hours.is_some_and(|hours| !(1.0 / 60.0..=8760.0).contains(&hours)) {
+            let got = rebuild.every_hours.unwrap_or_default().to_string();
+            return refuse("serve.rebuild.every_hours", "hours from 0.017 to 8760", got);
+        }
+        if !(1..=100).contains(&rebuild.keep) {
+            return refuse("serve.rebuild.keep", "1 to 100", rebuild.keep.to_string());
         }
         Ok(())
     }

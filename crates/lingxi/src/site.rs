@@ -6,6 +6,7 @@ use crate::shelf::Shelf;
 use std::path::PathBuf;
 
 /// Everything around a build that is not the shop itself.
+#[derive(Clone, Debug)]
 pub struct Site {
     /// The folder that the recipe's paths start from.
     pub data: PathBuf,

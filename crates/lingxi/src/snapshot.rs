@@ -15,8 +15,7 @@ use crate::store::NewItem;
 use lingxi_data::{
     Catalog, Context, Decision, Encode, Fingerprint, ItemId, Policy, Purpose, Recall, Score, Slot, UserId,
 };
-use lingxi_decide::{KeptAway, Rules, RulesConfig, Stages};
-use std::collections::HashSet;
+use lingxi_decide::{KeptAway, Rules, RulesConfig, Stages, Standing};
 use std::sync::Arc;
 
 /// What a build made.
@@ -80,14 +79,15 @@ impl Snapshot {
     }
 
     /// The stages that make a slate.
-    pub fn stages<'a>(&'a self, withdrawn: &'a HashSet<ItemId>) -> Stages<'a> {
+    pub fn stages<'a>(&'a self, ask: &Ask<'a>) -> Stages<'a> {
         Stages {
             recall: &*self.recall,
             score: &*self.score,
             rules: &self.rules,
             policy: self.built.policy.as_ref(),
             candidates: self.built.candidates,
-            withdrawn,
+            withdrawn: ask.withdrawn,
+            within: ask.within,
         }
     }
 
@@ -165,6 +165,10 @@ impl Engine for Snapshot {
 
     fn recommend(&self, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>) {
         pipeline::recommend(self, ask)
+    }
+
+    fn consider(&self, ask: &Ask<'_>, item: ItemId) -> Option<Standing> {
+        pipeline::consider(self, ask, item)
     }
 
     fn reason(&self, context: &Context<'_>, slot: &Slot, kept_away: &[KeptAway]) -> Reason {

@@ -7,7 +7,8 @@
 //! In reading order: [`source`] is what a person writes, `table` (with `lines`, `delimited`, `jsonl`, `columnar`) turns
 //! any format into rows of cells, `guess` finds columns by their names, [`clean`] lists the rules, `scan` runs over the rows
 //! of a file and counts, `ids` and `time` read single cells, `events`, `items`, `shoppers` and `knowledge` one kind of file, `sequence` sorts and drops duplicates and
-//! robots, [`standardise`] puts numbers on one scale, [`report`] says what happened, `stored` keeps it all on disk.
+//! robots, [`standardise`] puts numbers on one scale, [`report`] says what happened, `stored` keeps it all on disk; `later` takes
+//! in what came after the files were written.
 
 pub mod clean;
 pub(crate) mod columnar;
@@ -18,6 +19,7 @@ mod ids;
 mod items;
 mod jsonl;
 mod knowledge;
+mod later;
 pub(crate) mod lines;
 pub mod report;
 mod scan;
@@ -31,6 +33,7 @@ mod time;
 
 pub use clean::{Clean, Rule, UnknownItems};
 pub use knowledge::Knowledge;
+pub use later::{Later, Taken};
 pub use report::Report;
 pub use scan::Progress;
 pub use source::{Format, Part, Source};
@@ -114,7 +117,8 @@ fn read_events(
     run: &mut Run<'_>,
 ) -> Result<(Raw, Vec<(f64, u32)>)> {
     let (clean, raw) = (&source.clean, Raw::default());
-    let mut reader = EventReader { clean, users, items, known_items, raw, unit_prices: Vec::new() };
+    let (pending, unit_prices) = Default::default();
+    let mut reader = EventReader { clean, users, pending, items, known_items, raw, unit_prices };
     for file in &source.events {
         reader.read(file, run)?;
     }

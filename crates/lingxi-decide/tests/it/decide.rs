@@ -3,11 +3,22 @@
 use crate::shop::{Near, bought, catalog, context};
 use lingxi_data::{Context, ItemId, Score};
 use lingxi_decide::{
-    HistoryRecall, Listed, PolicyConfig, Repeats, Rule, Rules, RulesConfig, Slate, Stages, Union, decide, rank,
+    HistoryRecall, Listed, PolicyConfig, Repeats, Rule, Rules, RulesConfig, Slate, Stages, Union, consider, decide,
+    rank,
 };
 use std::collections::HashSet;
 
 fn slate(policy: PolicyConfig, config: RulesConfig, past: &[u32], n: usize, seed: u64) -> Slate {
+    with_stages(policy, config, past, None, |stages, context| decide(stages, context, n, seed))
+}
+
+fn with_stages<T>(
+    policy: PolicyConfig,
+    config: RulesConfig,
+    past: &[u32],
+    within: Option<&[ItemId]>,
+    ask: impl FnOnce(&Stages<'_>, &Context<'_>) -> T,
+) -> T {
     let log = bought(past, 30);
     let recall =
         Union::new(vec![Box::new(HistoryRecall::own(10.0)), Box::new(Listed::new("popular", (0..30).map(ItemId)))]);
@@ -22,8 +33,9 @@ fn slate(policy: PolicyConfig, config: RulesConfig, past: &[u32], n: usize, seed
         policy: &*policy,
         candidates: 20,
         withdrawn: &withdrawn,
+        within,
     };
-    decide(&stages, &context(&log, 30), n, seed)
+    ask(&stages, &context(&log, 30))
 }
 
 fn shown(slate: &Slate) -> Vec<u32> {
@@ -53,6 +65,38 @@ fn the_shoppers_own_goods_are_candidates_beyond_the_list() {
     let slate = slate(PolicyConfig::Greedy {}, RulesConfig::default(), &[29, 28], 30, 1);
     assert!(slate.scored.items.contains(&ItemId(29)));
     assert_eq!(slate.slots.len(), 20, "as many places as candidates");
+}
+
+#[test]
+fn within_a_category_only_its_goods_are_candidates_and_propensities_are_those_among_them() {
+    let goods = [3, 4, 21, 25].map(ItemId);
+    let policy = PolicyConfig::EpsilonGreedy { epsilon: 0.4 };
+    let ask = |stages: &Stages<'_>, context: &Context<'_>| decide(stages, context, 9, 5);
+    let slate = with_stages(policy, RulesConfig::default(), &[10], Some(&goods), ask);
+    let mut items = shown(&slate);
+    items.sort_unstable();
+    assert_eq!(items, [3, 4, 21, 25]);
+    // One of four at random with probability 0.4, the best one otherwise.
+    let first = &slate.slots[0];
+    let expected = if first.item == slate.scored.items[0] { 0.6 + 0.4 / 4.0 } else { 0.4 / 4.0 };
+    assert!((first.propensity - expected).abs() < 1e-6, "{first:?}");
+}
+
+#[test]
+fn an_item_stands_where_its_score_puts_it_or_is_no_candidate_and_its_rule_is_named() {
+    let config = RulesConfig { repeats: Repeats::Never {}, ..RulesConfig::default() };
+    let standing = |item: u32| {
+        let ask = |stages: &Stages<'_>, context: &Context<'_>| consider(stages, context, ItemId(item));
+        with_stages(PolicyConfig::Greedy {}, config.clone(), &[10], None, ask)
+    };
+    let taken = standing(10).unwrap();
+    assert_eq!((taken.rank, taken.rule), (Some(0), Some(Rule::AlreadyBought)));
+    let next = standing(11).unwrap();
+    assert!(next.rule.is_none() && next.rank.is_some_and(|rank| rank == 1 || rank == 2), "{next:?}");
+    let far = standing(29).unwrap();
+    assert_eq!((far.rank, far.rule), (None, None), "beyond the candidates");
+    assert!(far.score < next.score);
+    assert_eq!(standing(99), None);
 }
 
 #[test]

@@ -1,14 +1,19 @@
 //! `lingxi demo`: the whole way once, on demo data.
 
-use super::serve::answer;
+use super::serve::{answer, start_with};
 use crate::cli::{DemoArgs, DemoData};
 use crate::figures;
+use crate::kept::Kept;
 use crate::pipeline::build;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::report::say;
 use crate::site::Site;
+use crate::stages::arrivals::Arrivals;
+use crate::workshop::Order;
+use lingxi_data::artefact::write_atomically;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// Answers `lingxi demo`.
@@ -31,7 +36,7 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     if !args.json {
         say(&recipe.about)?;
     }
-    let (snapshot, measured) = build(&recipe, &site)?;
+    let (snapshot, measured) = build(&recipe, &Arrivals::default(), &site)?;
     let quality = &snapshot.built.indexes.quality;
     let measured = measured.took(started.elapsed());
     if args.json {
@@ -47,6 +52,17 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     if args.no_serve {
         return Ok(());
     }
+    drop(snapshot);
     let store = site.cache.join("stores").join(format!("demo-{name}.sqlite"));
-    answer(snapshot, &store, SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)), args.seed)
+    let order = Order { recipe: written(&recipe, &Kept::of(&site.cache, &store))?, data: site.data.clone(), store };
+    // What shoppers of the demo did before is replayed, not learned: its figures stay those of the data.
+    let opened = start_with(&recipe, &order, &site, |_| Ok(Arrivals::default()))?;
+    answer(opened, order, site, SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)), false)
+}
+
+/// The recipe as a file beside the kept snapshots: who builds the next one reads it there.
+fn written(recipe: &Recipe, kept: &Kept) -> anyhow::Result<PathBuf> {
+    let path = kept.root().join("recipe.toml");
+    write_atomically(&path, toml::to_string(recipe)?.as_bytes())?;
+    Ok(path)
 }

@@ -7,6 +7,7 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::report::say;
 use crate::site::Site;
+use crate::stages::arrivals::Arrivals;
 use crate::stages::measure::Measured;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -30,7 +31,7 @@ pub(super) fn measure_and_print(
 ) -> anyhow::Result<()> {
     let started = Instant::now();
     let site = Site::new(data, seed, Progress::new(json), false)?;
-    let read = pipeline::read(recipe, &site)?;
+    let read = pipeline::read(recipe, &Arrivals::default(), &site)?;
     let mut turns = Vec::new();
     for turn in recipe.turns() {
         turns.push(pipeline::evaluate(&turn, &read, &site)?.measured);

@@ -4,10 +4,13 @@
 //! table or, with `--json`, the one result line.
 
 pub mod assets;
+pub mod build;
 pub mod demo;
 pub mod evaluate;
 pub mod export;
 pub mod import;
 pub mod ingest;
+pub mod keys;
 pub mod reproduce;
 pub mod serve;
+pub mod snapshots;

@@ -1,18 +1,23 @@
 //! What every handler holds: the snapshot that answers and its live histories, the store and the counters, behind one
 //! `Arc`.
 
+use super::admission::Admission;
 use super::bulk::Bulk;
 use super::engine::Engine;
 use super::error::{Answer, Refusal};
+use super::gate::Gate;
 use super::telemetry::Telemetry;
+use crate::crowd::Crowd;
+use crate::kept::Opened;
 use crate::live::{History, Live};
-use crate::store::{NewItem, Result, Store, StoredEvent, Withdrawal};
-use lingxi_data::ItemId;
-use std::collections::HashSet;
+use crate::store::{Erasure, NewEvent, NewItem, Result, Store, Stored, StoredEvent, Withdrawal};
+use crate::workshop::Workshop;
+use lingxi_data::{ItemId, UserId};
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use tokio::sync::Semaphore;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 /// How a serving process behaves.
 #[derive(Clone, Copy, Debug)]
@@ -23,16 +28,19 @@ pub struct AppOptions {
     pub seed: u64,
     /// Unix seconds: the one clock of the process, an argument so that a test can hold it.
     pub clock: fn() -> i64,
-    /// Requests that may compute at once.
+    /// Requests that may compute at once; a few more wait behind each.
     pub compute: usize,
     /// Requests that may be under way; one more is refused as busy.
     pub in_flight: usize,
+    /// How long the server goes on after it was asked to stop, so that load balancers notice first.
+    pub farewell: Duration,
 }
 
 impl Default for AppOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        AppOptions { history: 200, seed: 0, clock: unix_seconds, compute: 2 * cores, in_flight: 1024 }
+        let farewell = Duration::from_secs(1);
+        AppOptions { history: 200, seed: 0, clock: unix_seconds, compute: cores, in_flight: 1024, farewell }
     }
 }
 
@@ -45,11 +53,14 @@ pub struct State {
     serving: RwLock<Arc<Serving>>,
     store: Store,
     options: AppOptions,
-    compute: Semaphore,
+    compute: Admission,
     pub(super) telemetry: Telemetry,
     pub(super) under_way: AtomicUsize,
     stopping: AtomicBool,
     restocking: Mutex<()>,
+    workshop: OnceLock<Workshop>,
+    gate: OnceLock<Gate>,
+    published: Mutex<Instant>,
     pub(super) bulk: Bulk,
 }
 
@@ -58,7 +69,10 @@ pub struct Serving {
     engine: Arc<dyn Engine>,
     live: Live,
     built_with: i64,
+    crowd: Arc<Crowd>,
     withdrawn: RwLock<Arc<Withdrawn>>,
+    /// The goods that the shop described since the build.
+    described: RwLock<Arc<HashMap<ItemId, NewItem>>>,
 }
 
 /// Goods that the shop took away since the snapshot was built.
@@ -92,31 +106,74 @@ impl App {
     /// [`crate::store::StoreError::Read`] if the store cannot be read.
     pub fn start(engine: Arc<dyn Engine>, store: Store, built_with: i64, options: AppOptions) -> Result<App> {
         let engine = stocked(engine, &store)?;
-        let serving = Serving::new(engine, options.history, built_with);
+        let serving = Serving::new(engine, options.history, built_with, Arc::default());
         serving.catch_up(&store)?;
         let app = App(Arc::new(State {
             serving: RwLock::new(Arc::new(serving)),
             bulk: Bulk::open(store.path()),
             store,
             options,
-            compute: Semaphore::new(options.compute.max(1)),
+            compute: Admission::new(options.compute),
             telemetry: Telemetry::new(),
             under_way: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             restocking: Mutex::new(()),
+            workshop: OnceLock::new(),
+            gate: OnceLock::new(),
+            published: Mutex::new(Instant::now()),
         }));
         Bulk::resume(&app);
         Ok(app)
     }
 
-    /// Runs `work` on a thread that may compute, as soon as fewer than [`AppOptions::compute`] others do. It keeps the
-    /// snapshot that it starts with.
+    /// Gives it a workshop: the shop can learn while it serves.
+    pub fn attend(&self, workshop: Workshop) {
+        assert!(self.workshop.set(workshop).is_ok(), "one workshop a shop");
+    }
+
+    /// Asks for keys from now on.
+    pub fn guard(&self, gate: Gate) {
+        assert!(self.gate.set(gate).is_ok(), "one gate a server");
+    }
+
+    /// Starts a build beside the snapshot that answers; `false` if one is running.
+    pub(super) fn build(&self, workshop: &Workshop) -> bool {
+        let begun = workshop.begin();
+        if begun {
+            let app = self.clone();
+            std::thread::spawn(move || {
+                let workshop = app.workshop().expect("it began in one");
+                workshop.build(|| app.now(), |opened| app.put_in_place(opened));
+            });
+        }
+        begun
+    }
+
+    /// Starts a build if the recipe wants one now and something arrived.
+    pub(super) fn build_if_due(&self) {
+        let Some(workshop) = self.workshop() else { return };
+        let since = *self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        if workshop.is_due(since) && self.serving().has_news() {
+            self.build(workshop);
+        }
+    }
+
+    /// Runs `work` on a thread that may compute, once it has its turn among [`AppOptions::compute`] others, or refuses it as
+    /// busy. It keeps the snapshot that it starts with.
     pub(super) async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce(&App, &Serving) -> Answer<T> + Send + 'static,
     ) -> Answer<T> {
+        let _place = self.compute.enter().await?;
+        self.conclude(work).await
+    }
+
+    /// As [`App::compute`], beside the others and never refused: for what must follow on something that is stored.
+    pub(super) async fn conclude<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&App, &Serving) -> Answer<T> + Send + 'static,
+    ) -> Answer<T> {
         let app = self.clone();
-        let _permit = self.compute.acquire().await.map_err(Refusal::internal)?;
         let work = move || work(&app, &app.serving());
         tokio::task::spawn_blocking(work).await.map_err(Refusal::internal)?
     }
@@ -134,13 +191,45 @@ impl State {
     /// # Errors
     /// [`crate::store::StoreError::Read`] if the store cannot be read; the old snapshot stays.
     pub fn publish(&self, engine: Arc<dyn Engine>, built_with: i64) -> Result<()> {
-        let next = Serving::new(stocked(engine, &self.store)?, self.options.history, built_with);
+        self.swap(engine, built_with, Arc::default())
+    }
+
+    fn swap(&self, engine: Arc<dyn Engine>, built_with: i64, crowd: Arc<Crowd>) -> Result<()> {
+        let engine = stocked(engine, &self.store)?;
+        let start = || Serving::new(engine.clone(), self.options.history, built_with, crowd.clone());
+        let erasures = || self.store.counts().erasures.load(Ordering::Acquire);
+        let (mut next, before) = (start(), erasures());
         next.catch_up(&self.store)?;
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
-        // What was stored since the line before; whatever comes now waits in `absorb` for this lock.
+        if erasures() != before {
+            // Seldom: something that was just read back is gone again.
+            next = start();
+        }
+        // What was stored since the lines before; whatever comes now waits in `absorb` for this lock.
         next.catch_up(&self.store)?;
         *current = Arc::new(next);
         Ok(())
+    }
+
+    /// Puts a snapshot that was read back in place.
+    ///
+    /// # Errors
+    /// As [`State::publish`].
+    pub fn put_in_place(&self, opened: Opened) -> anyhow::Result<()> {
+        let _alone = self.restocking.lock().unwrap_or_else(PoisonError::into_inner);
+        self.publish(Arc::new(opened.snapshot), opened.card.built_with)?;
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        Ok(())
+    }
+
+    /// Who comes in; `None` if no key is asked for.
+    pub(super) fn gate(&self) -> Option<&Gate> {
+        self.gate.get()
+    }
+
+    /// Where snapshots are built; `None` for a shop that is only served.
+    pub fn workshop(&self) -> Option<&Workshop> {
+        self.workshop.get()
     }
 
     /// Takes goods that were stored since the build into what is served, and publishes that. Called on a thread that may
@@ -151,14 +240,16 @@ impl State {
     pub fn restock(&self) -> Result<()> {
         let _alone = self.restocking.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.serving();
-        self.publish(now.engine.clone(), now.built_with)
+        self.swap(now.engine.clone(), now.built_with, now.crowd.clone())
     }
 
-    /// Takes stored events into the live histories.
-    pub fn absorb(&self, events: &[StoredEvent]) {
-        // The lock is held while they are taken in, so that none goes into a snapshot that was just replaced.
+    /// Takes what was stored into the live histories, and what was erased out of them.
+    pub fn absorb(&self, stored: &Stored) {
+        // The lock is held while it is taken in, so that nothing goes into a snapshot that was just replaced.
         let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
-        serving.absorb(events);
+        serving.absorb(&stored.events);
+        serving.live.hide(&serving.engine.known(), &stored.hidden);
+        serving.live.forget(&stored.erased);
     }
 
     /// Where events and decisions go.
@@ -186,6 +277,14 @@ impl State {
     /// Tells load balancers through `/health/ready` to send new work elsewhere.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        if let Some(workshop) = self.workshop() {
+            workshop.stop();
+        }
+    }
+
+    /// How long to go on after [`State::stop`].
+    pub(super) fn farewell(&self) -> Duration {
+        self.options.farewell
     }
 
     /// Counts a request in; `None` if too many are under way. It is counted out when the guard is dropped.
@@ -197,8 +296,37 @@ impl State {
 }
 
 impl Serving {
-    fn new(engine: Arc<dyn Engine>, history: usize, built_with: i64) -> Serving {
-        Serving { engine, live: Live::new(history, built_with), built_with, withdrawn: RwLock::default() }
+    fn new(engine: Arc<dyn Engine>, history: usize, built_with: i64, crowd: Arc<Crowd>) -> Serving {
+        let (live, withdrawn, described) = (Live::new(history, built_with), RwLock::default(), RwLock::default());
+        Serving { engine, live, built_with, crowd, withdrawn, described }
+    }
+
+    /// What all shoppers of the log say together.
+    pub fn crowd(&self) -> &Crowd {
+        &self.crowd
+    }
+
+    /// The history of somebody who is not known, made of events that are not stored.
+    pub fn session(&self, events: &[NewEvent]) -> History {
+        self.live.session(&self.engine.known(), events)
+    }
+
+    /// The goods of a category, in the order of ids: those whose path it is or that lie below it, and those that have it as
+    /// one step of their path.
+    pub fn of_category(&self, category: &str) -> Vec<ItemId> {
+        let catalog = self.engine.catalog();
+        let fits: Vec<bool> = catalog.categories.names().map(|path| is_within(path, category)).collect();
+        let described = self.described();
+        let belongs = |item: &ItemId| match described.get(item) {
+            Some(said) => said.categories.iter().any(|path| is_within(path, category)),
+            None => catalog.category[item.index()].is_some_and(|c| fits[c.0 as usize]),
+        };
+        (0..catalog.len() as u32).map(ItemId).filter(belongs).collect()
+    }
+
+    /// The goods that the shop described since the build.
+    pub fn described(&self) -> Arc<HashMap<ItemId, NewItem>> {
+        self.described.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is not for sale any more, as it stands now.
@@ -240,6 +368,26 @@ impl Serving {
         self.live.history(&self.engine.known(), user)
     }
 
+    /// Whether anything arrived that the snapshot has not learned from.
+    fn has_news(&self) -> bool {
+        self.live.seen() > self.built_with
+    }
+
+    /// The shopper's events in the log that the snapshot was built from, without those that were erased since.
+    pub fn logged(&self, user: UserId) -> History {
+        self.live.logged(&self.engine.known(), user)
+    }
+
+    /// How many these are.
+    pub fn logged_len(&self, user: UserId) -> usize {
+        if self.live.hides(user) { self.logged(user).rows().len() } else { self.engine.known().log.of(user).len() }
+    }
+
+    /// How many events of that log an erasure would hide.
+    pub fn would_hide(&self, what: &Erasure) -> usize {
+        self.live.would_hide(&self.engine.known(), what)
+    }
+
     /// Events on items that the snapshot does not know: they wait for the next build.
     pub fn unknown_items(&self) -> u64 {
         self.live.unknown()
@@ -253,6 +401,13 @@ impl Serving {
     fn catch_up(&self, store: &Store) -> Result<()> {
         let goods = store.read(|reader| reader.goods())?;
         self.withdraw(goods.iter().map(|good| (good.item.as_str(), good.what)));
+        let items = self.engine.known().items;
+        let described = goods.into_iter().filter_map(|good| Some((ItemId(items.get(&good.item)?), good.body?)));
+        *self.described.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(described.collect());
+        // Erasures from before the build were left out by it.
+        let mut erased = store.read(|reader| reader.erased())?;
+        erased.retain(|erased| erased.until >= self.built_with);
+        self.live.hide(&self.engine.known(), &erased);
         store.read(|reader| reader.events_after(self.live.seen(), |stored| self.absorb(&[stored])))
     }
 }
@@ -266,6 +421,15 @@ fn stocked(engine: Arc<dyn Engine>, store: &Store) -> Result<Arc<dyn Engine>> {
     }
     Ok(engine.with_goods(&described).unwrap_or(engine))
 }
+
+/// Whether a path such as `grocery > dairy > milk` lies in a category: `grocery > dairy`, or `dairy`.
+fn is_within(path: &str, category: &str) -> bool {
+    let below = path.strip_prefix(category).is_some_and(|rest| rest.is_empty() || rest.starts_with(STEP));
+    below || path.split(STEP).any(|step| step == category)
+}
+
+/// Between the steps of a category's path.
+const STEP: &str = " > ";
 
 /// A request under way.
 pub(super) struct UnderWay<'a>(&'a AtomicUsize);

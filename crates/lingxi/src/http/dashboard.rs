@@ -43,6 +43,35 @@ pub async fn evaluation(State(app): State<App>, query: Query) -> Answer<Json<Val
     Ok(Json(figures))
 }
 
+/// How the models that learn in steps came to what they know.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Curves {
+    curves: Vec<Curve>,
+}
+
+/// A figure over the steps of training.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Curve {
+    model: String,
+    metric: String,
+    points: Vec<(u64, f64)>,
+}
+
+/// The curves of the snapshot that answers.
+pub async fn curves(State(app): State<App>, query: Query) -> Answer<Json<Curves>> {
+    query.only(&[])?;
+    let serving = app.serving();
+    let curves = serving.engine().front().curves.iter();
+    let curve = |c: &crate::stages::fit::Curve| Curve {
+        model: c.model.clone(),
+        metric: c.metric.clone(),
+        points: c.points.clone(),
+    };
+    Ok(Json(Curves { curves: curves.map(curve).collect() }))
+}
+
 /// The numbers.
 pub async fn stats(State(app): State<App>, query: Query) -> Answer<Json<Stats>> {
     query.only(&[])?;

@@ -4,9 +4,10 @@ use crate::live::Known;
 use crate::pipeline::Ask;
 use crate::reasons::Reason;
 use crate::recipe::Recipe;
+use crate::stages::fit::Curve;
 use crate::store::NewItem;
 use lingxi_data::{Catalog, Context, Decision, Fingerprint, ItemId, Slot, UserId};
-use lingxi_decide::KeptAway;
+use lingxi_decide::{KeptAway, Standing};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub trait Engine: Send + Sync + 'static {
     fn labels(&self, user: UserId) -> Vec<(&str, &str)>;
     /// The slate that answers a question, and the better scored goods that a rule kept away.
     fn recommend(&self, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>);
+    /// How an item stands among the candidates for that slate; `None` if no model knows it.
+    fn consider(&self, ask: &Ask<'_>, item: ItemId) -> Option<Standing>;
     /// Why a place of that slate is filled as it is; the parts add up to the score.
     fn reason(&self, context: &Context<'_>, slot: &Slot, kept_away: &[KeptAway]) -> Reason;
     /// At most `n` items like this one, best first.
@@ -47,11 +50,13 @@ pub struct Front {
     pub timed: bool,
     /// The figures that the snapshot earned before it was published, in the shape of the JSON line; null if there are none.
     pub figures: Value,
+    /// How the models that learn in steps came to what they know.
+    pub curves: Vec<Curve>,
 }
 
 impl Front {
     /// The front of a recipe.
-    pub fn new(recipe: &Recipe, timed: bool, figures: Value) -> Front {
-        Front { name: recipe.name.clone(), about: recipe.about.clone(), timed, figures }
+    pub fn new(recipe: &Recipe, timed: bool, figures: Value, curves: Vec<Curve>) -> Front {
+        Front { name: recipe.name.clone(), about: recipe.about.clone(), timed, figures, curves }
     }
 }

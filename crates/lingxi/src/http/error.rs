@@ -69,8 +69,11 @@ impl Refusal {
     /// Something broke on our side (500); the cause goes to the log, not to the caller.
     pub fn internal(cause: impl std::fmt::Display) -> Refusal {
         tracing::error!("internal error: {cause}");
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; nothing was stored")
-            .remedy("send the request again; if it fails again, report it with the server's log")
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed")
+            .remedy(
+                "send the same request again (with an Idempotency-Key events are stored once); if it fails again, report it \
+                 with the server's log",
+            )
     }
 }
 
@@ -78,6 +81,16 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Refusal {
         match error {
             StoreError::Busy | StoreError::Closed => Refusal::busy(error.to_string()),
+            StoreError::Full => {
+                Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", "the disk is full; nothing was stored")
+                    .remedy("make room on the server's disk, then send the same request again; no restart is needed")
+            }
+            StoreError::Write(_) | StoreError::Gone { .. } => {
+                tracing::debug!("refused: {error}");
+                let message = "the store cannot be written; nothing was stored";
+                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message)
+                    .remedy("see the server's log, which names the cause, and send the same request again")
+            }
             other => Refusal::internal(other),
         }
     }

@@ -1,12 +1,13 @@
-//! `POST /api/feedback`: a JSON array of Gorse-shaped events -> `{"RowAffected": n}`, once they are on disk.
+//! `POST` and `PUT /api/feedback`: a JSON array of Gorse-shaped events -> `{"RowAffected": n}`, once they are on disk. POST
+//! adds them; PUT puts each in place of those of the same type, shopper and item.
 //!
 //! Every row is checked before the first is stored, and a batch is one transaction: it is stored whole or not at all.
 
 use super::app::App;
 use super::error::{Answer, Refusal};
-use super::params::{Body, MAX_ID, Query, checked_id};
+use super::params::{Body, MAX_ID, Query, checked_id, checked_kind, type_name};
 use super::timestamp;
-use crate::store::{NewEvent, Stored};
+use crate::store::{Change, Erasure, NewEvent, Stored};
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -26,28 +27,46 @@ const MAX_AHEAD: i64 = 24 * 3600;
 /// Fields of a row. `Updated` is Gorse's own and is ignored; `Key` is ours.
 const FIELDS: &[&str] = &["FeedbackType", "UserId", "ItemId", "Timestamp", "Value", "Comment", "Updated", "Key"];
 
-/// What Gorse answers too.
+/// How many rows a change touched, as Gorse says it.
 #[derive(Serialize)]
-pub struct Success {
+pub struct Touched {
+    /// Events, shoppers or items.
     #[serde(rename = "RowAffected")]
-    row_affected: usize,
+    pub row_affected: usize,
 }
 
 /// Stores a batch of events and takes it into the live histories.
-pub async fn post(State(app): State<App>, query: Query, headers: HeaderMap, Body(body): Body) -> Answer<Json<Success>> {
+pub async fn post(State(app): State<App>, query: Query, headers: HeaderMap, Body(body): Body) -> Answer<Json<Touched>> {
     query.only(&[])?;
-    let events = parse(&body, batch_key(&headers)?, app.now())?;
-    let stored = store(&app, events).await?;
-    Ok(Json(Success { row_affected: stored.events.len() }))
+    let events = parse(&body, batch_key(&headers)?, app.now(), Who::Named)?;
+    let stored = change(&app, events.into_iter().map(Change::Insert).collect()).await?;
+    Ok(Json(Touched { row_affected: stored.events.len() }))
 }
 
-async fn store(app: &App, events: Vec<NewEvent>) -> Answer<Stored> {
+/// Stores a batch of events, each in place of those that it repeats.
+pub async fn put(State(app): State<App>, query: Query, headers: HeaderMap, Body(body): Body) -> Answer<Json<Touched>> {
+    query.only(&[])?;
+    let events = parse(&body, batch_key(&headers)?, app.now(), Who::Named)?;
+    let changes = app.compute(move |_, serving| {
+        let replace = |event: NewEvent| {
+            let (user, item) = (event.user.clone(), Some(event.item.clone()));
+            let logged = serving.would_hide(&Erasure { user, item, kind: Some(event.kind) }) > 0;
+            Change::Replace { event, logged }
+        };
+        Ok(events.into_iter().map(replace).collect())
+    });
+    let stored = change(&app, changes.await?).await?;
+    Ok(Json(Touched { row_affected: stored.events.len() }))
+}
+
+/// Makes changes on disk and in the live histories, in this order.
+pub(super) async fn change(app: &App, changes: Vec<Change>) -> Answer<Stored> {
     let (tell, told) = tokio::sync::oneshot::channel();
     let live = app.clone();
-    app.store().append_then(events, move |result| {
-        // Here and not after `told`: a caller who hangs up must not keep a stored event out of the histories.
+    app.store().change_then(changes, app.now(), move |result| {
+        // Here and not after `told`: a caller who hangs up must not keep what is stored from holding.
         if let Ok(stored) = &result {
-            live.absorb(&stored.events);
+            live.absorb(stored);
         }
         let _ = tell.send(result);
     })?;
@@ -62,8 +81,17 @@ pub(super) fn batch_key(headers: &HeaderMap) -> Answer<Option<&str>> {
     checked_id(field, text).map(Some)
 }
 
+/// Whether each row must say who did it.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Who {
+    /// Yes.
+    Named,
+    /// No: the rows are one session's.
+    Anyone,
+}
+
 /// The events of a body; `now` stands in where a row has no time.
-pub(super) fn parse(body: &[u8], batch_key: Option<&str>, now: i64) -> Answer<Vec<NewEvent>> {
+pub(super) fn parse(body: &[u8], batch_key: Option<&str>, now: i64, who: Who) -> Answer<Vec<NewEvent>> {
     let json: Value = serde_json::from_slice(body).map_err(|e| {
         Refusal::input("body", "a JSON array of feedback in UTF-8", e).remedy("correct the JSON at that place")
     })?;
@@ -75,10 +103,10 @@ pub(super) fn parse(body: &[u8], batch_key: Option<&str>, now: i64) -> Answer<Ve
         return Err(Refusal::input("body", format!("at most {MAX_ROWS} events"), rows.len())
             .remedy("send the events in several requests"));
     }
-    rows.iter().enumerate().map(|(at, row)| parse_row(at, row, batch_key, now)).collect()
+    rows.iter().enumerate().map(|(at, row)| parse_row(at, row, batch_key, now, who)).collect()
 }
 
-pub(super) fn parse_row(at: usize, row: &Value, batch_key: Option<&str>, now: i64) -> Answer<NewEvent> {
+pub(super) fn parse_row(at: usize, row: &Value, batch_key: Option<&str>, now: i64, who: Who) -> Answer<NewEvent> {
     let Value::Object(fields) = row else {
         return Err(Refusal::input(format!("[{at}]"), "an object", type_name(row)));
     };
@@ -92,7 +120,7 @@ pub(super) fn parse_row(at: usize, row: &Value, batch_key: Option<&str>, now: i6
         None => batch_key.map(|key| format!("{key}#{at}")),
     };
     Ok(NewEvent {
-        user: row.id("UserId")?,
+        user: if who == Who::Anyone && row.is_blank("UserId") { String::new() } else { row.id("UserId")? },
         item: row.id("ItemId")?,
         kind,
         value: row.value(kind)?,
@@ -115,6 +143,10 @@ impl<'a> Row<'a> {
 
     fn get(&self, name: &str) -> Option<&'a Value> {
         self.fields.get(name).filter(|value| !value.is_null())
+    }
+
+    fn is_blank(&self, name: &str) -> bool {
+        self.get(name).is_none_or(|value| value.as_str() == Some(""))
     }
 
     fn text(&self, name: &str, max: usize) -> Answer<Option<&'a str>> {
@@ -141,10 +173,7 @@ impl<'a> Row<'a> {
         let known = || EventKind::ALL.map(EventKind::name).join(", ");
         let text = self.text("FeedbackType", MAX_ID)?;
         let text = text.ok_or_else(|| Refusal::input(self.path("FeedbackType"), known(), "nothing"))?;
-        EventKind::parse(text).ok_or_else(|| {
-            Refusal::input(self.path("FeedbackType"), known(), text)
-                .remedy("use the nearest of these, or \"other\"; common synonyms such as \"purchase\" are understood")
-        })
+        checked_kind(&self.path("FeedbackType"), text)
     }
 
     fn value(&self, kind: EventKind) -> Answer<f32> {
@@ -172,24 +201,13 @@ impl<'a> Row<'a> {
     }
 
     fn time(&self, now: i64) -> Answer<i64> {
-        let Some(value) = self.get("Timestamp").filter(|v| v.as_str() != Some("")) else { return Ok(now) };
+        let Some(value) = self.get("Timestamp").filter(|v| !timestamp::is_absent(v)) else { return Ok(now) };
         let path = || self.path("Timestamp");
         let at = timestamp::parse(value).ok_or_else(|| Refusal::input(path(), timestamp::EXPECTED, value))?;
         if at > now.saturating_add(MAX_AHEAD) {
             return Err(Refusal::input(path(), "a time at most a day ahead", value).remedy("check the shop's clock"));
         }
         Ok(at)
-    }
-}
-
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
     }
 }
 
@@ -201,7 +219,7 @@ mod tests {
     const NOW: i64 = 1_700_000_000;
 
     fn one(row: &str) -> Answer<NewEvent> {
-        parse(format!("[{row}]").as_bytes(), None, NOW).map(|mut rows| rows.remove(0))
+        parse(format!("[{row}]").as_bytes(), None, NOW, Who::Named).map(|mut rows| rows.remove(0))
     }
 
     #[test]
@@ -215,6 +233,9 @@ mod tests {
         assert_eq!((event.item.as_str(), event.comment, event.key), ("茶", None, None));
         let now = one(r#"{"FeedbackType":"rate","UserId":"a","ItemId":"b","Timestamp":"","Value":-0.5}"#).unwrap();
         assert_eq!((now.at, now.value), (NOW, -0.5));
+        let session = br#"[{"FeedbackType":"read","UserId":"","ItemId":"b"},{"FeedbackType":"read","ItemId":"b"}]"#;
+        assert!(parse(session, None, NOW, Who::Named).is_err());
+        assert!(parse(session, None, NOW, Who::Anyone).is_ok_and(|rows| rows.iter().all(|row| row.user.is_empty())));
     }
 
     #[test]
@@ -246,17 +267,17 @@ mod tests {
     fn what_is_no_json_array_is_refused() {
         let deep = "[".repeat(100_000);
         for body in ["", "{}", "null", "[NaN]", "[", deep.as_str(), "[{}]x"] {
-            assert!(parse(body.as_bytes(), None, NOW).is_err(), "{body:.20}");
+            assert!(parse(body.as_bytes(), None, NOW, Who::Named).is_err(), "{body:.20}");
         }
-        assert!(parse(b"[\"\xff\"]", None, NOW).is_err());
-        assert_eq!(parse(b"[]", None, NOW).unwrap(), []);
+        assert!(parse(b"[\"\xff\"]", None, NOW, Who::Named).is_err());
+        assert_eq!(parse(b"[]", None, NOW, Who::Named).unwrap(), []);
     }
 
     proptest! {
         #[test]
         fn no_body_makes_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "[\\[\\]{}\",:a-zA-Z0-9.\\-]{0,60}") {
-            let _ = parse(&bytes, Some("k"), NOW);
-            let _ = parse(text.as_bytes(), None, NOW);
+            let _ = parse(&bytes, Some("k"), NOW, Who::Anyone);
+            let _ = parse(text.as_bytes(), None, NOW, Who::Named);
         }
     }
 }

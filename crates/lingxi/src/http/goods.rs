@@ -1,28 +1,29 @@
 //! `/api/items` and `/api/item/{item}`: what is sold, a page at a time or one by one, in Gorse's shape with title, text and
-//! price added; taking new items in, and taking one off the shelf. What was acknowledged holds from the next request on.
+//! price added; taking new items in (their shape is in [`super::sent`]), changing one, taking it off the shelf. What was
+//! acknowledged holds from the next request on.
 
 use super::app::{App, Serving};
 use super::error::{Answer, Refusal};
-use super::params::{Body, Id, Query, checked_id};
+use super::feedback::Touched;
+use super::params::{Body, Id, Ids, MAX_N, Query, read, read_all};
 use super::recommend::external;
-use crate::fresh;
+use super::sent::{self, Amended, Sent};
+use super::similar::meant;
+use super::timestamp;
 use crate::store::{Good, NewItem, Withdrawal};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use lingxi_data::ItemId;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 
 /// Most items in one request.
-pub(super) const MAX_BATCH: usize = 1000;
+pub const MAX_BATCH: usize = 1000;
 
 /// Most goods that may come between two builds.
 pub(super) const MAX_GOODS: usize = 5000;
-
-/// Longest description of an item, in bytes.
-const MAX_TEXT: usize = 16 * 1024;
 
 /// One item as it is sold.
 #[derive(Serialize)]
@@ -32,7 +33,7 @@ pub struct Item {
     is_hidden: bool,
     categories: Vec<String>,
     timestamp: String,
-    labels: BTreeMap<String, String>,
+    labels: Value,
     comment: String,
     title: String,
     text: String,
@@ -47,49 +48,24 @@ pub struct Items {
     items: Vec<Item>,
 }
 
-/// An item as a shop sends it: Gorse's fields, and ours.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(super) struct Sent {
-    item_id: String,
-    #[serde(default)]
-    is_hidden: bool,
-    #[serde(default)]
-    categories: Vec<String>,
-    /// Gorse's own; goods have no time here.
-    #[serde(default, rename = "Timestamp")]
-    _timestamp: serde::de::IgnoredAny,
-    #[serde(default)]
-    labels: Option<BTreeMap<String, Value>>,
-    #[serde(default)]
-    comment: String,
-    title: Option<String>,
-    text: Option<String>,
-    price: Option<f32>,
-}
-
-/// What may be changed of an item.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Change {
-    is_hidden: bool,
-}
-
-/// How many items a change touched, as Gorse says it.
-#[derive(Serialize)]
-pub struct Touched {
-    #[serde(rename = "RowAffected")]
-    row_affected: usize,
-}
-
-/// A page of the catalogue, in its order; hidden items are in it and say so, deleted ones are not.
+/// A page of the catalogue, in its order; hidden items are in it and say so, deleted ones are not. With `q` the goods that a
+/// text means, best first, on one page.
 pub async fn list(State(app): State<App>, query: Query) -> Answer<Json<Items>> {
-    let query = query.only(&["n", "cursor"])?;
+    let query = query.only(&["n", "cursor", "q"])?;
     let (n, cursor) = (query.n()?, query.get("cursor").unwrap_or_default().to_owned());
+    let text = query.get("q").is_some().then(|| query.text("q")).transpose()?;
     app.compute(move |_, serving| {
         let catalog = serving.engine().catalog();
-        let from = if cursor.is_empty() { 0 } else { catalog.ids.get(&cursor).ok_or_else(|| lost(&cursor))? };
         let deleted = serving.withdrawn().deleted.clone();
+        if let Some(text) = text {
+            let found = meant(serving, &text, n + deleted.len().min(MAX_N))?.into_iter().map(|(item, _)| item);
+            let left = found.filter(|item| !deleted.contains(item)).take(n);
+            return Ok(Json(Items {
+                cursor: String::new(),
+                items: left.map(|item| describe(serving, item)).collect(),
+            }));
+        }
+        let from = if cursor.is_empty() { 0 } else { catalog.ids.get(&cursor).ok_or_else(|| lost(&cursor))? };
         let mut left = (from..catalog.len() as u32).map(ItemId).filter(|item| !deleted.contains(item));
         let items = left.by_ref().take(n).map(|item| describe(serving, item)).collect();
         let cursor = left.next().map_or_else(String::new, |item| external(catalog, item).to_owned());
@@ -115,43 +91,97 @@ pub async fn post(State(app): State<App>, query: Query, Body(body): Body) -> Ans
 /// Takes a batch of items into the catalogue, whole or not at all.
 pub async fn post_all(State(app): State<App>, query: Query, Body(body): Body) -> Answer<Json<Touched>> {
     query.only(&[])?;
-    let sent: Vec<Sent> = read(&body, "an array of items such as {\"ItemId\": \"tea-9\", \"Comment\": \"Green tea\"}")?;
-    if sent.len() > MAX_BATCH {
-        return Err(Refusal::input("body", format!("at most {MAX_BATCH} items"), sent.len())
-            .remedy("send the items in several requests"));
-    }
-    take_in(app, sent).await
+    let expected = "an array of items such as {\"ItemId\": \"tea-9\", \"Comment\": \"Green tea\"}";
+    take_in(app, read_all(&body, MAX_BATCH, expected)?).await
 }
 
-/// Hides an item, or shows it again.
+/// Changes an item: what is absent or null stays as it is.
 pub async fn patch(State(app): State<App>, Id(item): Id, query: Query, Body(body): Body) -> Answer<Json<Touched>> {
     query.only(&[])?;
-    let change: Change = read(&body, "an object such as {\"IsHidden\": true}")?;
-    withdraw(&app, item, if change.is_hidden { Withdrawal::Hidden } else { Withdrawal::Shown }).await
+    let amended: Amended = read(&body, "an object such as {\"IsHidden\": true}")?;
+    let serving = app.serving();
+    let now = state(&serving, known(&serving, &item)?);
+    let what = amended.is_hidden.map_or(now, |hidden| if hidden { Withdrawal::Hidden } else { Withdrawal::Shown });
+    if !amended.describes() {
+        amended.is_hidden.ok_or_else(|| {
+            Refusal::input("body", "at least one field that is not null", "none").remedy("say what is to change")
+        })?;
+        return store(&app, vec![Good { item, what, body: None }]).await;
+    }
+    can_read(&app)?;
+    let body = amended.apply(current(&serving, known(&serving, &item)?))?;
+    describe_anew(app, vec![Good { item, what, body: Some(body) }]).await
 }
 
 /// Deletes an item: it is answered with 404 from now on.
 pub async fn delete(State(app): State<App>, Id(item): Id, query: Query) -> Answer<Json<Touched>> {
     query.only(&[])?;
-    withdraw(&app, item, Withdrawal::Deleted).await
-}
-
-fn read<T: serde::de::DeserializeOwned>(body: &[u8], expected: &str) -> Answer<T> {
-    serde_json::from_slice(body).map_err(|why| Refusal::input("body", expected, why))
-}
-
-/// Stores what became of a known item and lets it hold for the next request.
-async fn withdraw(app: &App, item: String, what: Withdrawal) -> Answer<Json<Touched>> {
     known(&app.serving(), &item)?;
-    store(app, vec![Good { item, what, body: None }]).await
+    store(&app, vec![Good { item, what: Withdrawal::Deleted, body: None }]).await
+}
+
+/// Puts an item into a category as well.
+pub async fn put_category(State(app): State<App>, ids: Ids<2>, query: Query) -> Answer<Json<Touched>> {
+    query.only(&[])?;
+    recategorise(app, ids, true).await
+}
+
+/// Takes an item out of a category.
+pub async fn delete_category(State(app): State<App>, ids: Ids<2>, query: Query) -> Answer<Json<Touched>> {
+    query.only(&[])?;
+    recategorise(app, ids, false).await
+}
+
+async fn recategorise(app: App, Ids([item, category]): Ids<2>, belongs: bool) -> Answer<Json<Touched>> {
+    let serving = app.serving();
+    let id = known(&serving, &item)?;
+    let mut body = current(&serving, id);
+    if body.categories.contains(&category) == belongs {
+        return Ok(Json(Touched { row_affected: 0 }));
+    }
+    can_read(&app)?;
+    if belongs {
+        body.categories.push(category);
+    } else {
+        body.categories.retain(|name| *name != category);
+    }
+    let body = sent::checked("", body)?;
+    describe_anew(app, vec![Good { item, what: state(&serving, id), body: Some(body) }]).await
+}
+
+/// Whether it is for sale, as it stands now.
+fn state(serving: &Serving, item: ItemId) -> Withdrawal {
+    if serving.withdrawn().hides(item) { Withdrawal::Hidden } else { Withdrawal::Shown }
+}
+
+pub(super) fn can_read(app: &App) -> Answer<()> {
+    if app.serving().engine().reads_goods() {
+        return Ok(());
+    }
+    let message = "this snapshot has no language model and cannot read what is said of goods";
+    Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "no_language_model", message)
+        .remedy("build it with a recipe that names an encoder; IsHidden alone can be changed without one"))
+}
+
+async fn take_in(app: App, sent: Vec<Sent>) -> Answer<Json<Touched>> {
+    let now = app.now();
+    // Checked before it is said that nothing can be read: what is wrong stays wrong with another snapshot.
+    let serving = app.serving();
+    let categories = |item: &str| categories_of(&serving, item);
+    let goods = sent.into_iter().enumerate().map(|(at, sent)| sent.good(at, now, &categories));
+    let goods = goods.collect::<Answer<Vec<_>>>()?;
+    can_read(&app)?;
+    describe_anew(app, goods).await
+}
+
+/// The categories that an item has now.
+pub(super) fn categories_of(serving: &Serving, item: &str) -> Vec<String> {
+    let id = serving.engine().known().items.get(item).map(ItemId);
+    id.map_or_else(Vec::new, |id| current(serving, id).categories)
 }
 
 /// Stores goods and makes them findable before it answers.
-async fn take_in(app: App, sent: Vec<Sent>) -> Answer<Json<Touched>> {
-    if !app.serving().engine().reads_goods() {
-        return Err(cannot_read());
-    }
-    let goods = sent.into_iter().enumerate().map(|(at, sent)| good(at, sent)).collect::<Answer<Vec<_>>>()?;
+async fn describe_anew(app: App, goods: Vec<Good>) -> Answer<Json<Touched>> {
     let held = app.compute(|app, _| Ok(app.store().read(|reader| reader.goods())?)).await?;
     let mut described: HashSet<&str> =
         held.iter().filter(|good| good.body.is_some()).map(|good| good.item.as_str()).collect();
@@ -160,15 +190,8 @@ async fn take_in(app: App, sent: Vec<Sent>) -> Answer<Json<Touched>> {
         return Err(too_many());
     }
     let touched = store(&app, goods).await?;
-    app.compute(|app, _| Ok(app.restock()?)).await?;
+    app.conclude(|app, _| Ok(app.restock()?)).await?;
     Ok(touched)
-}
-
-/// New goods need a language model.
-pub(super) fn cannot_read() -> Refusal {
-    let message = "this snapshot cannot read new goods";
-    Refusal::new(StatusCode::NOT_IMPLEMENTED, "no_language_model", message)
-        .remedy("build it with a recipe that names an encoder")
 }
 
 /// There is a limit to the goods that come between two builds.
@@ -195,33 +218,6 @@ async fn store(app: &App, goods: Vec<Good>) -> Answer<Json<Touched>> {
     Ok(Json(Touched { row_affected }))
 }
 
-/// Checks what was sent; `at` is its place in the batch.
-pub(super) fn good(at: usize, sent: Sent) -> Answer<Good> {
-    let path = |field: &str| format!("[{at}].{field}");
-    checked_id(&path("ItemId"), &sent.item_id)?;
-    let label = |(name, value): (String, Value)| match value {
-        Value::String(text) => Some((name, text)),
-        Value::Number(number) => Some((name, number.to_string())),
-        Value::Bool(flag) => Some((name, flag.to_string())),
-        _ => None,
-    };
-    let labels: BTreeMap<String, String> = sent.labels.into_iter().flatten().filter_map(label).collect();
-    let price = sent.price;
-    if price.is_some_and(|price| !(0.0..=1e9).contains(&price)) {
-        return Err(Refusal::input(path("Price"), "a price from 0 to 1e9", price.unwrap_or_default()));
-    }
-    let title = sent.title.unwrap_or(sent.comment);
-    let body = NewItem { id: sent.item_id.clone(), title, text: sent.text, categories: sent.categories, price, labels };
-    let said = fresh::text_of(&body);
-    if said.is_empty() || said.len() > MAX_TEXT {
-        let got = if said.is_empty() { "none".to_owned() } else { format!("{} bytes", said.len()) };
-        return Err(Refusal::input(path("Comment"), format!("a description of 1 to {MAX_TEXT} bytes"), got)
-            .remedy("say what the item is in Comment, Title or Text"));
-    }
-    let what = if sent.is_hidden { Withdrawal::Hidden } else { Withdrawal::Shown };
-    Ok(Good { item: sent.item_id, what, body: Some(body) })
-}
-
 /// The item behind an external id, unless it was deleted.
 pub(super) fn known(serving: &Serving, item: &str) -> Answer<ItemId> {
     let id = serving.engine().known().items.get(item).map(ItemId);
@@ -231,23 +227,43 @@ pub(super) fn known(serving: &Serving, item: &str) -> Answer<ItemId> {
     })
 }
 
-pub(super) fn describe(serving: &Serving, item: ItemId) -> Item {
+/// What is said of an item: what the shop said last, or what the catalogue says.
+pub(super) fn current(serving: &Serving, item: ItemId) -> NewItem {
+    if let Some(body) = serving.described().get(&item) {
+        return body.clone();
+    }
     let catalog = serving.engine().catalog();
     let labels = catalog.attributes.iter().filter_map(|column| {
         let value = column.values.get(item.index()).filter(|value| !value.is_empty())?;
         Some((column.name.clone(), value.clone()))
     });
+    let labels: BTreeMap<String, String> = labels.collect();
     let title = catalog.label(item).to_owned();
-    Item {
-        item_id: external(catalog, item).to_owned(),
-        is_hidden: serving.withdrawn().hides(item) || !catalog.available[item.index()],
+    NewItem {
+        id: external(catalog, item).to_owned(),
+        text: Some(catalog.texts[item.index()].clone()),
         categories: catalog.category_name(item).map(str::to_owned).into_iter().collect(),
-        timestamp: String::new(),
-        labels: labels.collect(),
+        price: Some(catalog.price[item.index()]).filter(|price| price.is_finite()),
+        sent_labels: json!(labels),
+        labels,
         comment: title.clone(),
         title,
-        text: catalog.texts[item.index()].clone(),
-        price: Some(catalog.price[item.index()]).filter(|price| price.is_finite()),
+        timestamp: None,
+    }
+}
+
+pub(super) fn describe(serving: &Serving, item: ItemId) -> Item {
+    let said = current(serving, item);
+    Item {
+        is_hidden: serving.withdrawn().hides(item) || !serving.engine().catalog().available[item.index()],
+        text: said.text.unwrap_or_else(|| serving.engine().catalog().texts[item.index()].clone()),
+        timestamp: said.timestamp.map_or_else(String::new, timestamp::text),
+        item_id: said.id,
+        categories: said.categories,
+        labels: said.sent_labels,
+        comment: said.comment,
+        title: said.title,
+        price: said.price,
     }
 }
 

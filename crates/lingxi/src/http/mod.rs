@@ -4,31 +4,42 @@
 //! wrong one is refused in one shape ([`error`]). This folder is the only place that knows async: from a handler to the
 //! dot product about six plain calls.
 
+mod admission;
 mod app;
+mod builds;
 mod bulk;
+mod connections;
 mod dashboard;
 pub mod doorway;
 mod engine;
+mod erase;
 mod error;
+mod events;
+mod explain;
 mod feedback;
+mod gate;
 mod goods;
+mod lists;
+mod openapi;
 mod page;
 mod params;
 mod recommend;
-mod shoppers;
+mod sent;
+mod session;
 mod similar;
 mod telemetry;
 mod timestamp;
+mod users;
 
 pub use app::{App, AppOptions, Serving, State, Withdrawn};
 pub use engine::{Engine, Front};
+pub use gate::Gate;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::serve::ListenerExt;
+use axum::routing::{get, post, put};
 use std::any::Any;
 use std::future::Future;
 use std::io;
@@ -39,29 +50,59 @@ use tower_http::catch_panic::CatchPanicLayer;
 /// Longest body, in bytes.
 const MAX_BODY: usize = 4 << 20;
 
-/// How long requests under way may take once the server is asked to stop.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long requests under way may take once no more are accepted.
+const DRAIN: Duration = Duration::from_secs(8);
 
 /// All endpoints.
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/", get(page::index))
+        .route("/docs", get(page::docs))
         .route("/page/{name}", get(page::asset))
         .route("/favicon.ico", get(page::icon))
-        .route("/api/feedback", get(shoppers::events).post(feedback::post))
+        .route("/api/openapi.json", get(openapi::get))
+        .route("/api/feedback", get(events::list).post(feedback::post).put(feedback::put))
+        .route("/api/feedback/{type}", get(events::of_kind))
+        .route("/api/feedback/{user}/{item}", get(events::between).delete(erase::between))
+        .route("/api/feedback/{type}/{user}/{item}", get(events::one).delete(erase::of_kind))
         .route("/api/items", get(goods::list).post(goods::post_all))
         .route("/api/item", post(goods::post))
         .route("/api/item/{item}", get(goods::get).patch(goods::patch).delete(goods::delete))
-        .route("/api/users", get(shoppers::list))
-        .route("/api/user/{user}/feedback", get(shoppers::of_user))
+        .route("/api/item/{item}/category/{category}", put(goods::put_category).delete(goods::delete_category))
+        .route("/api/item/{item}/feedback", get(events::of_item))
+        .route("/api/item/{item}/feedback/{type}", get(events::of_item_and_kind))
+        .route("/api/users", get(users::list).post(users::post_all))
+        .route("/api/user", post(users::post))
+        .route("/api/user/{user}", get(users::get).patch(users::patch).delete(erase::user))
+        .route("/api/user/{user}/feedback", get(events::of_user))
+        .route("/api/user/{user}/feedback/{type}", get(events::of_user_and_kind))
+        .route("/api/builds", get(builds::list).post(builds::start))
+        .route("/api/builds/{id}/publish", post(builds::publish))
         .route("/api/dashboard/evaluation", get(dashboard::evaluation))
+        .route("/api/dashboard/curves", get(dashboard::curves))
+        .route("/api/dashboard/categories", get(lists::categories))
         .route("/api/dashboard/stats", get(dashboard::stats))
         .route("/api/export/{what}", get(bulk::export))
         .route("/api/import/{what}", post(bulk::import))
         .route("/api/imports", get(bulk::imports))
         .route("/api/imports/{id}", get(bulk::progress))
         .route("/api/recommend/{user}", get(recommend::get))
+        .route("/api/recommend/{user}/", get(recommend::get))
+        .route("/api/recommend/{user}/{category}", get(recommend::within))
+        .route("/api/session/recommend", post(session::post))
+        .route("/api/session/recommend/{category}", post(session::post_within))
+        .route("/api/explain/{user}/{item}", get(explain::get))
+        .route("/api/popular", get(lists::popular))
+        .route("/api/popular/{category}", get(lists::popular_within))
+        .route("/api/latest", get(lists::latest))
+        .route("/api/latest/{category}", get(lists::latest_within))
+        .route("/api/non-personalized/{name}", get(lists::named))
+        .route("/api/non-personalized/{name}/{category}", get(lists::named_within))
         .route("/api/item-to-item/similar/{item}", get(similar::similar))
+        .route("/api/item/{item}/neighbors", get(similar::similar))
+        .route("/api/item/{item}/neighbors/{category}", get(similar::similar_within))
+        .route("/api/user-to-user/similar/{user}", get(similar::shoppers))
+        .route("/api/user/{user}/neighbors", get(similar::shoppers))
         .route("/api/search", get(similar::search))
         .route("/health/live", get(telemetry::live))
         .route("/health/ready", get(telemetry::ready))
@@ -70,11 +111,13 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(params::no_such_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(app.clone(), gate::admit))
         .layer(from_fn_with_state(app.clone(), telemetry::watch))
         .with_state(app)
 }
 
-/// Serves until Ctrl-C or SIGTERM, then answers what is under way, stores what waits and closes the store.
+/// Serves until Ctrl-C or SIGTERM. Then says through `/health/ready` that new work should go elsewhere, goes on for
+/// [`AppOptions::farewell`], answers what is under way, stores what waits and closes the store.
 ///
 /// # Errors
 /// Whatever the listener or the runtime says.
@@ -97,23 +140,20 @@ pub fn serve_until(listener: TcpListener, app: App, stop: impl Future<Output = (
 
 async fn run(listener: TcpListener, app: App, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?.tap_io(|stream| {
-        // An answer is one small packet: do not wait for a second one to join it.
-        if let Err(e) = stream.set_nodelay(true) {
-            tracing::debug!("a connection keeps its delay: {e}");
-        }
-    });
+    let listener = tokio::net::TcpListener::from_std(listener)?;
     let (begin, begun) = tokio::sync::oneshot::channel::<()>();
     let stopping = app.clone();
     let graceful = async move {
         stop.await;
         stopping.stop();
+        tokio::time::sleep(stopping.farewell()).await;
         let _ = begin.send(());
     };
     let fold = async {
         loop {
             tokio::time::sleep(Duration::from_secs(5)).await;
             app.telemetry.fold();
+            app.build_if_due();
         }
     };
     let deadline = async {
@@ -123,15 +163,14 @@ async fn run(listener: TcpListener, app: App, stop: impl Future<Output = ()> + S
             Err(_) => std::future::pending().await,
         }
     };
-    let server = axum::serve(listener, router(app.clone())).with_graceful_shutdown(graceful);
     tokio::select! {
-        served = server => served,
-        () = fold => Ok(()),
+        () = connections::serve(listener, router(app.clone()), graceful) => {}
+        () = fold => {}
         () = deadline => {
             tracing::warn!("requests were still under way {} seconds after the stop", DRAIN.as_secs());
-            Ok(())
         }
     }
+    Ok(())
 }
 
 /// Ready at the first Ctrl-C or SIGTERM.

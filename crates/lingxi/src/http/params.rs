@@ -7,6 +7,9 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use lingxi_data::EventKind;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Longest external id, in bytes.
 pub const MAX_ID: usize = 512;
@@ -20,8 +23,14 @@ pub const DEFAULT_N: usize = 10;
 /// Most items that one request may ask for.
 pub const MAX_N: usize = 1000;
 
+/// Most items that may be passed over before the first one.
+pub const MAX_OFFSET: usize = 1000;
+
 /// The one id in the path, as UTF-8 text.
 pub struct Id(pub String);
+
+/// The ids in the path, in their order.
+pub struct Ids<const N: usize>(pub [String; N]);
 
 /// A whole body within the limit.
 pub struct Body(pub Bytes);
@@ -41,11 +50,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Id> {
+        Ids::from_request_parts(parts, state).await.map(|Ids([id])| Id(id))
+    }
+}
+
+impl<S: Send + Sync, const N: usize> FromRequestParts<S> for Ids<N> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Ids<N>> {
         let params = RawPathParams::from_request_parts(parts, state)
             .await
             .map_err(|e| Refusal::input("path", "UTF-8 text, percent-encoded", e).remedy("encode the id as UTF-8"))?;
-        let (name, id) = params.iter().next().ok_or_else(|| Refusal::internal("a route without an id"))?;
-        checked_id(name, id).map(|id| Id(id.to_owned()))
+        let ids = params.iter().map(|(name, id)| checked_id(name, id).map(str::to_owned));
+        let ids = ids.collect::<Answer<Vec<_>>>()?;
+        ids.try_into().map(Ids).map_err(|_| Refusal::internal(format!("a route without {N} ids")))
     }
 }
 
@@ -89,6 +107,24 @@ impl Query {
         n.ok_or_else(|| Refusal::input("n", format!("a whole number from 1 to {MAX_N}"), text))
     }
 
+    /// `offset`, the number of items to pass over: 0 to [`MAX_OFFSET`], 0 if absent.
+    pub fn offset(&self) -> Answer<usize> {
+        let Some(text) = self.get("offset") else { return Ok(0) };
+        let offset = text.parse::<usize>().ok().filter(|offset| *offset <= MAX_OFFSET);
+        offset.ok_or_else(|| Refusal::input("offset", format!("a whole number from 0 to {MAX_OFFSET}"), text))
+    }
+
+    /// A text of 1 to [`MAX_QUERY`] bytes.
+    pub fn text(&self, name: &str) -> Answer<String> {
+        let text = self.get(name).map_or("", str::trim).to_owned();
+        if text.is_empty() || text.len() > MAX_QUERY {
+            let got = if text.is_empty() { "none".to_owned() } else { format!("{} bytes", text.len()) };
+            return Err(Refusal::input(name, format!("a text of 1 to {MAX_QUERY} bytes"), got)
+                .remedy("ask as in /api/search?q=oat+milk"));
+        }
+        Ok(text)
+    }
+
     /// A flag: `true` or `false`, false if absent.
     pub fn flag(&self, name: &str) -> Answer<bool> {
         match self.get(name) {
@@ -112,6 +148,58 @@ pub fn checked_id<'a>(field: &str, id: &'a str) -> Answer<&'a str> {
         return Err(Refusal::input(field, expected(), format!("{id:?}")));
     }
     Ok(id)
+}
+
+/// The JSON object of a body, of at most 128 levels.
+pub fn read<T: DeserializeOwned>(body: &[u8], expected: &str) -> Answer<T> {
+    object("body", json(body, expected)?, expected)
+}
+
+/// The JSON array of at most `most` objects of a body.
+pub fn read_all<T: DeserializeOwned>(body: &[u8], most: usize, expected: &str) -> Answer<Vec<T>> {
+    let rows = match json(body, expected)? {
+        Value::Array(rows) => rows,
+        other => return Err(Refusal::input("body", expected, type_name(&other)).remedy("put it between [ and ]")),
+    };
+    if rows.len() > most {
+        return Err(
+            Refusal::input("body", format!("at most {most} rows"), rows.len()).remedy("send them in several requests")
+        );
+    }
+    rows.into_iter().enumerate().map(|(at, row)| object(&format!("[{at}]"), row, "an object")).collect()
+}
+
+fn json(body: &[u8], expected: &str) -> Answer<Value> {
+    serde_json::from_slice(body)
+        .map_err(|why| Refusal::input("body", expected, why).remedy("correct the JSON at that place"))
+}
+
+/// Only an object: serde would take an array of its values as well.
+fn object<T: DeserializeOwned>(field: &str, value: Value, expected: &str) -> Answer<T> {
+    match value {
+        Value::Object(_) => serde_json::from_value(value).map_err(|why| Refusal::input(field, expected, why)),
+        other => Err(Refusal::input(field, expected, type_name(&other))),
+    }
+}
+
+/// What a JSON value is, for messages.
+pub fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A kind of event by its name or a common synonym.
+pub fn checked_kind(field: &str, name: &str) -> Answer<EventKind> {
+    EventKind::parse(name).ok_or_else(|| {
+        Refusal::input(field, EventKind::ALL.map(EventKind::name).join(", "), name)
+            .remedy("use the nearest of these, or \"other\"; common synonyms such as \"purchase\" are understood")
+    })
 }
 
 fn refuse_body(rejection: BytesRejection) -> Refusal {
@@ -148,11 +236,8 @@ fn decode(field: &str, text: &str) -> Answer<String> {
 
 /// The answer for an address that leads nowhere.
 pub async fn no_such_path(uri: axum::http::Uri) -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "not_found", format!("no such path: {}", uri.path())).remedy(
-        "use / for the page, or /api/feedback, /api/recommend/{user}, /api/search, /api/item-to-item/similar/{item}, \
-         /api/item/{item}, /api/items, /api/users, /api/user/{user}/feedback, /api/dashboard/stats, \
-         /api/dashboard/evaluation, /api/export/{what}, /api/import/{what}, /api/imports, /health/live, /health/ready, /metrics",
-    )
+    Refusal::new(StatusCode::NOT_FOUND, "not_found", format!("no such path: {}", uri.path()))
+        .remedy("use / for the page; /api/openapi.json names every path")
 }
 
 /// The answer for a method that the address does not take.

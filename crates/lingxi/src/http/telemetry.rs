@@ -146,11 +146,13 @@ pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
     let counts = app.store().counts();
     metrics::with_local_recorder(&app.telemetry.recorder, || {
         metrics::gauge!("lingxi_store_queue").set(counts.queued.load(Relaxed) as f64);
+        metrics::gauge!("lingxi_store_failing").set(f64::from(u8::from(counts.failing.load(Relaxed))));
         metrics::gauge!("lingxi_http_under_way").set(app.under_way.load(Relaxed) as f64);
         for (name, value) in [
             ("lingxi_events_stored_total", counts.events.load(Relaxed)),
             ("lingxi_events_on_unknown_items_total", app.serving().unknown_items()),
             ("lingxi_decisions_total", counts.decisions.load(Relaxed)),
+            ("lingxi_decisions_lost_total", counts.decisions_lost.load(Relaxed)),
             ("lingxi_feedback_joined_total", counts.joined.load(Relaxed)),
             ("lingxi_store_commits_total", counts.commits.load(Relaxed)),
         ] {

@@ -11,6 +11,11 @@ const MILLISECONDS_FROM: i64 = 100_000_000_000;
 /// What [`parse`] takes, for messages.
 pub const EXPECTED: &str = "a time such as \"2026-07-31T08:30:00Z\", or unix seconds";
 
+/// Whether no time is meant: nothing, an empty text, or the zero of Go, which its clients send for nothing.
+pub fn is_absent(value: &Value) -> bool {
+    value.is_null() || matches!(value.as_str(), Some("" | "0001-01-01T00:00:00Z"))
+}
+
 /// Unix seconds, or `None` if it is no time from 1970 on.
 pub fn parse(value: &Value) -> Option<i64> {
     let seconds = match value {

@@ -39,6 +39,6 @@ pub fn encode(content: &Content, shop: &Shop, site: &Site) -> Result<Option<Mean
     if stats.encoded > 0 {
         stage.finish(&format!("{} distinct texts, {} read anew", stats.distinct, stats.encoded));
     }
-    let key = Fingerprint::of([shop.key.bytes().as_slice(), encoder.revision().bytes()]);
+    let key = Fingerprint::of([shop.place.key.bytes().as_slice(), encoder.revision().bytes()]);
     Ok(Some(Meaning { encoder: Arc::new(encoder), vectors: Arc::new(vectors), key, stats }))
 }

@@ -12,6 +12,7 @@ use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::{self, ItemModel, ItemModelConfig};
 use lingxi_behaviour::popularity::{self, Popularity, PopularityConfig};
 use lingxi_data::{Catalog, Fingerprint, Interactions, Purpose, Score};
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -55,6 +56,20 @@ pub struct Fitted {
     pub item: Option<Arc<ItemModel>>,
     /// The text-to-behaviour alignment.
     pub alignment: Option<Arc<Alignment>>,
+    /// How the models that learn in steps came to what they know.
+    pub curves: Vec<Curve>,
+}
+
+/// A figure over the steps of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Curve {
+    /// Which model learned.
+    pub model: String,
+    /// What was watched, with its unit.
+    pub metric: String,
+    /// Step and value.
+    pub points: Vec<(u64, f64)>,
 }
 
 impl Fitted {
@@ -76,7 +91,7 @@ impl Fitted {
 pub fn fit(
     models: &Models,
     item: Option<&ItemModelConfig>,
-    trained: Option<&Alignment>,
+    trained: Option<&Fitted>,
     lessons: Lessons<'_>,
     site: &Site,
 ) -> Result<Fitted> {
@@ -86,11 +101,12 @@ pub fn fit(
     };
     let habit = models.habit.as_ref().map(|history| own_habit(history, lessons)).transpose()?;
     let item = item.map(|config| fit_item(config, lessons, site)).transpose()?;
-    let alignment = match (&models.alignment, lessons.meaning) {
+    let aligned = match (&models.alignment, lessons.meaning) {
         (Some(config), Some(meaning)) => Some(fit_alignment(config, trained, meaning, lessons, site)?),
         _ => None,
     };
-    Ok(Fitted { popularity, habit, item, alignment })
+    let (alignment, curve) = aligned.unzip();
+    Ok(Fitted { popularity, habit, item, alignment, curves: curve.into_iter().collect() })
 }
 
 /// The three baselines that everyone must beat. Fitted in a moment, so they are not kept.
@@ -138,7 +154,7 @@ pub fn fit_item(config: &ItemModelConfig, lessons: Lessons<'_>, site: &Site) -> 
 /// Whether the alignment on these events is asked for and does not lie on the shelf.
 pub fn lacks_alignment(models: &Models, lessons: Lessons<'_>, site: &Site) -> bool {
     match (&models.alignment, lessons.meaning) {
-        (Some(config), Some(meaning)) => !site.shelf.holds("alignment", alignment_key(config, meaning, lessons, site)),
+        (Some(config), Some(meaning)) => site.shelf.lacks("alignment", alignment_key(config, meaning, lessons, site)),
         _ => false,
     }
 }
@@ -150,33 +166,43 @@ fn alignment_key(config: &AlignmentConfig, meaning: &Meaning, lessons: Lessons<'
 /// The alignment, from the shelf, placed anew if it is `trained` already, or trained.
 fn fit_alignment(
     config: &AlignmentConfig,
-    trained: Option<&Alignment>,
+    trained: Option<&Fitted>,
     meaning: &Meaning,
     lessons: Lessons<'_>,
     site: &Site,
-) -> Result<Arc<Alignment>> {
+) -> Result<(Arc<Alignment>, Curve)> {
     let key = alignment_key(config, meaning, lessons, site);
     let make = || {
         let events = lessons.events.for_purpose(Purpose::Training);
-        if let Some(trained) = trained {
+        if let Some((trained, curve)) = trained.and_then(|t| Some((t.alignment.as_deref()?, t.curves.first()?))) {
             let mut model = trained.clone();
             model.refresh(&events, &meaning.vectors)?;
-            return Ok(model);
+            return Ok((Arc::new(model), curve.clone()));
         }
         let stage = site.progress.stage("alignment", None, Unit::Of("steps"));
-        let mut loss = f64::NAN;
+        let (model, metric) = ("alignment".to_owned(), "held-out InfoNCE, nats".to_owned());
+        let mut curve = Curve { model, metric, points: Vec::new() };
         let model = alignment::fit(config, &events, &meaning.vectors, site.seed, &mut |at| {
             stage.set_total(at.steps as u64);
             stage.set(at.step as u64);
-            loss = at.held_out_loss.unwrap_or(loss);
+            curve.points.extend(at.held_out_loss.map(|loss| (at.step as u64, loss)));
         })?;
-        stage.finish(&format!("held-out loss {loss:.3}"));
-        Ok(model)
+        stage.finish(&format!("held-out loss {:.3}", curve.points.last().map_or(f64::NAN, |(_, loss)| *loss)));
+        Ok((Arc::new(model), curve))
     };
-    let load = |folder: &Path| Ok(Alignment::load(&file(folder))?);
-    let (model, _) = site.shelf.get("alignment", key, load, make, |m, folder| Ok(m.save(&file(folder))?))?;
-    Ok(Arc::new(model))
+    let load = |folder: &Path| {
+        let curve = serde_json::from_slice(&std::fs::read(folder.join(CURVE))?)?;
+        Ok((Arc::new(Alignment::load(&file(folder))?), curve))
+    };
+    let save = |(model, curve): &(Arc<Alignment>, Curve), folder: &Path| {
+        model.save(&file(folder))?;
+        Ok(std::fs::write(folder.join(CURVE), serde_json::to_vec(curve)?)?)
+    };
+    Ok(site.shelf.get("alignment", key, load, make, save)?.0)
 }
+
+/// The file with the curve, beside the model.
+const CURVE: &str = "curve.json";
 
 fn file(folder: &Path) -> std::path::PathBuf {
     folder.join("model.safetensors")

@@ -2,19 +2,21 @@
 
 use crate::progress::Unit;
 use crate::recipe::Recipe;
-use crate::shelf::Shelf;
+use crate::shelf::{Place, Shelf};
 use crate::site::Site;
 use anyhow::{Context as _, Result};
 use lingxi_data::Fingerprint;
 use lingxi_data::ingest::{Ingested, Source, read};
 use std::path::{Path, PathBuf};
 
+const STAGE: &str = "ingest";
+
 /// What came out of the files, and the fingerprint of files and description together.
 pub struct Shop {
     /// Events, catalogue, shoppers, report.
     pub data: Ingested,
-    /// Names the artefact.
-    pub key: Fingerprint,
+    /// Where it lies on the shelf; its key names files and description together.
+    pub place: Place,
     /// Whether it came from the shelf.
     pub reused: bool,
 }
@@ -40,8 +42,27 @@ pub fn ingest(recipe: &Recipe, site: &Site) -> Result<Shop> {
         Ok(data)
     };
     let load = |folder: &Path| Ok(Ingested::load(folder)?);
-    let (data, reused) = site.shelf.get("ingest", key, load, make, |data, folder| Ok(data.save(folder)?))?;
-    Ok(Shop { data, key, reused })
+    let (data, reused) = site.shelf.get(STAGE, key, load, make, |data, folder| Ok(data.save(folder)?))?;
+    Ok(Shop { data, place: Place { stage: STAGE.into(), key }, reused })
+}
+
+/// A shop that was read before and lies on the shelf.
+///
+/// # Errors
+/// If it does not.
+pub fn reopen(place: &Place, site: &Site) -> Result<Shop> {
+    let never = || anyhow::bail!("the shop {} is not on the shelf", place.key);
+    let load = |folder: &Path| Ok(Ingested::load(folder)?);
+    let (data, reused) = site.shelf.get(&place.stage, place.key, load, never, |_, _| Ok(()))?;
+    Ok(Shop { data, place: place.clone(), reused })
+}
+
+/// Names what is built without reading any of it: the content of the files, the recipe, the seed and the code.
+///
+/// # Errors
+/// Files that cannot be opened.
+pub fn order(recipe: &Recipe, site: &Site) -> Result<Fingerprint> {
+    Ok(Shelf::key(&[fingerprint_files(&recipe.data, &site.data)?], &(recipe, site.seed)))
 }
 
 /// The content of every file that the source names, in the order of the source.

@@ -1,9 +1,10 @@
 //! The stages of a build, one file each. A stage takes plain values, keeps its artefact on the shelf under the fingerprint
 //! of all that it depends on, and says what it did. `pipeline` calls them by name.
 //!
-//! In reading order: [`ingest`] reads the files, [`encode`] reads the goods, [`divide`] splits the past, [`fit`] learns,
+//! In reading order: [`ingest`] reads the files, [`arrivals`] adds what came since, [`encode`] reads the goods, [`divide`] splits the past, [`fit`] learns,
 //! [`choose`] weighs the models on validation, [`measure`] measures on test, [`folds`] joins the figures of folds, [`index`] makes goods findable.
 
+pub mod arrivals;
 pub mod choose;
 pub mod divide;
 pub mod encode;

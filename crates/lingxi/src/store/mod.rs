@@ -4,26 +4,30 @@
 //! acknowledged once it is on disk, and the next build, the learner and the live histories read it back. SQLite in WAL
 //! mode with full sync; one thread writes ([`writer`]), any number read.
 //!
-//! In reading order: [`record`] is what is stored, [`schema`] where, [`writer`] how it gets there, [`reader`] how it
-//! comes back, [`pages`] how all of it does, [`seal`] whether
-//! it is still what was closed.
+//! In reading order: [`record`] is what is stored, [`schema`] and [`place`] where, [`writer`] and [`changing`] how it gets
+//! there, [`reader`] how it comes back, [`pages`] how all of it does, [`seal`] whether it is still what was closed.
 
+mod changing;
 mod error;
 mod pages;
+mod place;
 mod reader;
 mod record;
 mod schema;
 mod seal;
 mod writer;
 
+pub use changing::Stored;
 pub use error::{Result, StoreError};
 pub use pages::ShownPlace;
-pub use reader::{Joined, Reader};
-pub use record::{Good, NewEvent, NewItem, Shown, ShownSlot, StoredEvent, Withdrawal};
-pub use writer::Stored;
+pub use reader::{Joined, Reader, Which};
+pub use record::{
+    Change, Erased, Erasure, Good, NewEvent, NewItem, Profile, Shown, ShownSlot, StoredEvent, Withdrawal,
+};
 
+use place::Place;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -57,6 +61,12 @@ pub struct StoreCounts {
     pub decisions: AtomicU64,
     /// Events that answered a decision.
     pub joined: AtomicU64,
+    /// Decisions that could not be stored.
+    pub decisions_lost: AtomicU64,
+    /// Whether the last write failed. Nothing is promised of a decision then.
+    pub failing: AtomicBool,
+    /// Batches that took events away.
+    pub erasures: AtomicU64,
     /// Transactions committed: events and decisions per transaction say what group commit gains.
     pub commits: AtomicU64,
 }
@@ -75,16 +85,18 @@ impl Store {
     /// Opens `path`, making the file and its tables if they are missing, and starts the writer.
     ///
     /// # Errors
-    /// [`StoreError::Open`] if the file cannot be opened, is not a store, or is of a newer version.
+    /// [`StoreError::Open`] if the file cannot be opened, is not a store, is of a newer version, or another process has it.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Store> {
+        let mut place = Place::claim(path)?;
         let sealed = seal::open(path)?;
-        let (connection, first_decision) = schema::open_to_write(path)?;
+        let (connection, first_decision, last_event) = schema::open_to_write(path)?;
         if !sealed {
             seal::quick_check(&connection, path)?;
         }
+        place.remember();
         let counts = Arc::new(StoreCounts::default());
         let (sender, receiver) = sync_channel(options.queue.max(1));
-        let writer = Writer::new(connection, options, counts.clone());
+        let writer = Writer::new(connection, place, last_event, options, counts.clone());
         let closed = path.to_path_buf();
         let thread = std::thread::Builder::new()
             .name("lingxi-store".into())
@@ -109,7 +121,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Busy`] if the queue is full and [`StoreError::Closed`] after [`Store::close`]; `done` is dropped.
     pub fn append_then(&self, events: Vec<NewEvent>, done: impl FnOnce(Result<Stored>) + Send + 'static) -> Result<()> {
-        self.enqueue(Job::Events { events, done: Box::new(done) })
+        self.change_then(events.into_iter().map(Change::Insert).collect(), 0, done)
+    }
+
+    /// Queues changes to what is known of shoppers, made in their order, whole or not at all; `at` is the time, and `done`
+    /// is called as by [`Store::append_then`].
+    ///
+    /// # Errors
+    /// As [`Store::append_then`].
+    pub fn change_then(
+        &self,
+        changes: Vec<Change>,
+        at: i64,
+        done: impl FnOnce(Result<Stored>) + Send + 'static,
+    ) -> Result<()> {
+        self.enqueue(Job::Changes { changes, at, done: Box::new(done) })
     }
 
     /// Stores a batch of events and waits until it is on disk.
@@ -142,16 +168,29 @@ impl Store {
     /// disk a few milliseconds later, and always before events queued after it, so feedback finds it; a crash within those
     /// milliseconds may lose it, which is why nothing is acknowledged by it.
     ///
+    /// While writes fail, shoppers are still shown slates: then it does not wait, is tried all the same (so that it is seen
+    /// when the disk takes writes again), and false says that it may not be stored.
+    ///
     /// # Errors
     /// [`StoreError::Closed`] after [`Store::close`].
-    pub fn record(&self, shown: Shown) -> Result<()> {
+    pub fn record(&self, shown: Shown) -> Result<bool> {
+        if self.counts.failing.load(Ordering::Relaxed) {
+            return match self.enqueue(Job::Decision(shown)) {
+                Err(StoreError::Busy) => {
+                    self.counts.decisions_lost.fetch_add(1, Ordering::Relaxed);
+                    Ok(false)
+                }
+                tried => tried.map(|()| false),
+            };
+        }
         // Cloned, so that waiting here does not hold up events at the lock.
         let sender = lock(&self.queue).as_ref().ok_or(StoreError::Closed)?.clone();
         self.counts.queued.fetch_add(1, Ordering::Relaxed);
-        sender.send(Job::Decision(shown)).map_err(|_| {
+        let sent = sender.send(Job::Decision(shown)).map_err(|_| {
             self.counts.queued.fetch_sub(1, Ordering::Relaxed);
             StoreError::Closed
-        })
+        });
+        sent.map(|()| true)
     }
 
     /// Waits until everything queued before is on disk.
@@ -170,7 +209,10 @@ impl Store {
         let idle = lock(&self.readers).pop();
         let reader = idle.map_or_else(|| Reader::open(&self.path), Ok)?;
         let result = read(&reader);
-        lock(&self.readers).push(reader);
+        // One that failed may hold a file that is broken or gone: the next reader opens it anew.
+        if result.is_ok() {
+            lock(&self.readers).push(reader);
+        }
         result
     }
 

@@ -49,17 +49,6 @@ impl Reader {
         rows.collect::<rusqlite::Result<Vec<_>>>().map_err(read_error)
     }
 
-    /// At most `limit` shoppers with events whose id comes after `user`, by id.
-    ///
-    /// # Errors
-    /// As [`Reader::events_after`].
-    pub fn users_after(&self, user: &str, limit: usize) -> Result<Vec<String>> {
-        let sql = "SELECT DISTINCT user FROM events WHERE user > ? ORDER BY user LIMIT ?";
-        let mut statement = self.0.prepare_cached(sql).map_err(read_error)?;
-        let rows = statement.query_map(params![user, limit as i64], |row| row.get(0)).map_err(read_error)?;
-        rows.collect::<rusqlite::Result<Vec<_>>>().map_err(read_error)
-    }
-
     /// At most `limit` places of slates after this decision and place, in their order.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
 //! How stored events, decisions and their feedback come back: each call sees one consistent state of the file.
 
 use super::error::{Result, StoreError};
-use super::record::{Good, NewEvent, Shown, ShownSlot, StoredEvent, Withdrawal};
+use super::record::{Erased, Erasure, Good, NewEvent, Profile, Shown, ShownSlot, StoredEvent, Withdrawal};
 use super::schema;
 use lingxi_data::EventKind;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use std::path::Path;
 
 pub(super) const EVENT: &str = "seq, user, item, events.kind, value, at, comment";
@@ -21,6 +21,21 @@ pub struct Joined {
     pub place: usize,
     /// The event.
     pub event: StoredEvent,
+}
+
+/// Which events are looked for; what is `None` is not asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Which<'a> {
+    /// Those of this shopper.
+    pub user: Option<&'a str>,
+    /// Those on this item.
+    pub item: Option<&'a str>,
+    /// Those of this kind.
+    pub kind: Option<EventKind>,
+    /// Those that arrived after this one.
+    pub after: Option<i64>,
+    /// Those that arrived before this one.
+    pub before: Option<i64>,
 }
 
 impl Reader {
@@ -46,14 +61,76 @@ impl Reader {
         Ok(())
     }
 
-    /// The newest `limit` events that arrived before the event `seq`, newest first.
+    /// The newest `limit` events by arrival, newest first.
     ///
     /// # Errors
     /// As [`Reader::events_after`].
-    pub fn events_before(&self, seq: i64, limit: usize) -> Result<Vec<StoredEvent>> {
-        let sql = format!("SELECT {EVENT} FROM events WHERE seq < ? ORDER BY seq DESC LIMIT ?");
+    pub fn newest(&self, which: &Which<'_>, limit: usize) -> Result<Vec<StoredEvent>> {
+        let kind = which.kind.map(EventKind::name);
+        let limit = limit as i64;
+        let asked: [(&str, Option<&dyn ToSql>); 5] = [
+            ("user = ?", which.user.as_ref().map(|v| v as &dyn ToSql)),
+            ("item = ?", which.item.as_ref().map(|v| v as &dyn ToSql)),
+            ("kind = ?", kind.as_ref().map(|v| v as &dyn ToSql)),
+            ("seq > ?", which.after.as_ref().map(|v| v as &dyn ToSql)),
+            ("seq < ?", which.before.as_ref().map(|v| v as &dyn ToSql)),
+        ];
+        let (mut tests, mut values) = (vec!["TRUE"], Vec::new());
+        for (test, value) in asked {
+            if let Some(value) = value {
+                tests.push(test);
+                values.push(value);
+            }
+        }
+        values.push(&limit);
+        let sql = format!("SELECT {EVENT} FROM events WHERE {} ORDER BY seq DESC LIMIT ?", tests.join(" AND "));
         let mut statement = self.0.prepare_cached(&sql).map_err(read_error)?;
-        let rows = statement.query_map(params![seq, limit as i64], event).map_err(read_error)?;
+        let rows = statement.query_map(values.as_slice(), event).map_err(read_error)?;
+        rows.collect::<rusqlite::Result<Vec<_>>>().map_err(read_error)
+    }
+
+    /// What was erased of the logs: a build leaves these events out of the files that it reads. Events of the store are
+    /// deleted, and need no such word.
+    ///
+    /// # Errors
+    /// As [`Reader::events_after`].
+    pub fn erased(&self) -> Result<Vec<Erased>> {
+        let mut statement = self.0.prepare_cached("SELECT user, item, kind, until FROM erased").map_err(read_error)?;
+        let some = |text: String| Some(text).filter(|text| !text.is_empty());
+        let rows = statement.query_map([], |row| {
+            let (user, item, kind) = (row.get(0)?, some(row.get(1)?), some(row.get(2)?));
+            let kind = kind.map(|kind| EventKind::parse(&kind).unwrap_or(EventKind::Other));
+            Ok(Erased { what: Erasure { user, item, kind }, until: row.get(3)? })
+        });
+        rows.map_err(read_error)?.map(|row| row.map_err(read_error)).collect()
+    }
+
+    /// What the shop said of a shopper: `None` if nothing, `Some(None)` if it was that they are gone.
+    ///
+    /// # Errors
+    /// As [`Reader::events_after`].
+    pub fn profile(&self, user: &str) -> Result<Option<Option<Profile>>> {
+        let mut statement = self.0.prepare_cached("SELECT body FROM users WHERE user = ?").map_err(read_error)?;
+        let row = statement.query_row([user], |row| row.get::<_, Option<String>>(0)).optional().map_err(read_error)?;
+        row.map(|body| body.map(|body| profile(user, &body)).transpose()).transpose()
+    }
+
+    /// At most `limit` shoppers of whom the shop said something or who did something, by id from `from` on.
+    ///
+    /// # Errors
+    /// As [`Reader::events_after`].
+    pub fn heard_of(&self, from: &str, limit: usize) -> Result<Vec<String>> {
+        // From name to name in both indexes: a shopper with a million events costs as little as one with none.
+        let sql = "WITH RECURSIVE next (user) AS (
+                     SELECT min(user) FROM (SELECT min(user) AS user FROM users WHERE user >= ?1
+                                            UNION ALL SELECT min(user) FROM events WHERE user >= ?1)
+                     UNION ALL
+                     SELECT (SELECT min(user) FROM (SELECT min(user) AS user FROM users WHERE user > next.user
+                                                    UNION ALL SELECT min(user) FROM events WHERE user > next.user))
+                     FROM next WHERE next.user IS NOT NULL)
+                   SELECT user FROM next WHERE user IS NOT NULL LIMIT ?2";
+        let mut statement = self.0.prepare_cached(sql).map_err(read_error)?;
+        let rows = statement.query_map(params![from, limit as i64], |row| row.get(0)).map_err(read_error)?;
         rows.collect::<rusqlite::Result<Vec<_>>>().map_err(read_error)
     }
 
@@ -117,9 +194,9 @@ impl Reader {
     fn find_decision(&self, id: i64) -> rusqlite::Result<Option<Shown>> {
         let mut decision =
             self.0.prepare_cached("SELECT user, at, policy, snapshot, seed FROM decisions WHERE id = ?")?;
-        let mut slots = self
-            .0
-            .prepare_cached("SELECT item, score, propensity, explored FROM slots WHERE decision = ? ORDER BY place")?;
+        let mut slots = self.0.prepare_cached(
+            "SELECT item, score, propensity, explored, place FROM slots WHERE decision = ? ORDER BY place",
+        )?;
         let shown = decision.query_row([id], |row| {
             Ok(Shown {
                 id: id as u64,
@@ -128,14 +205,18 @@ impl Reader {
                 policy: row.get(2)?,
                 snapshot: row.get(3)?,
                 seed: row.get::<_, i64>(4)? as u64,
+                first: 0,
                 slots: Vec::new(),
             })
         });
         let Some(mut shown) = shown.optional()? else { return Ok(None) };
+        let mut first = None;
         let rows = slots.query_map([id], |row| {
+            first.get_or_insert(row.get::<_, i64>(4)? as usize);
             Ok(ShownSlot { item: row.get(0)?, score: row.get(1)?, propensity: row.get(2)?, explored: row.get(3)? })
         })?;
         shown.slots = rows.collect::<rusqlite::Result<_>>()?;
+        shown.first = first.unwrap_or_default();
         Ok(Some(shown))
     }
 }
@@ -162,6 +243,10 @@ fn good((item, what, body): (String, String, Option<String>)) -> Result<Good> {
         Withdrawal::parse(&what).ok_or_else(|| wrong(format!("expected shown, hidden or deleted, got {what:?}")))?;
     let body = body.map(|body| serde_json::from_str(&body)).transpose().map_err(|why| wrong(why.to_string()))?;
     Ok(Good { item, what: known, body })
+}
+
+fn profile(user: &str, body: &str) -> Result<Profile> {
+    serde_json::from_str(body).map_err(|why| StoreError::Read(format!("shopper {user:?}: {why}")))
 }
 
 pub(super) fn read_error(e: rusqlite::Error) -> StoreError {

@@ -2,6 +2,7 @@
 
 use lingxi_data::{Decision, EventKind};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// An event as it arrives.
@@ -13,7 +14,7 @@ pub struct NewEvent {
     pub item: String,
     /// What the shopper did.
     pub kind: EventKind,
-    /// Rating, quantity or 1.
+    /// Rating, quantity or 1; 0 for an item that was shown and put away, see [`NewEvent::is_put_away`].
     pub value: f32,
     /// When, unix seconds.
     pub at: i64,
@@ -21,6 +22,78 @@ pub struct NewEvent {
     pub comment: Option<String>,
     /// An event with a key that was stored before is not stored again, so that a shop may send again without fear.
     pub key: Option<String>,
+}
+
+impl NewEvent {
+    /// Whether this only says that the item was shown and is not to be shown again: the shopper did nothing, and no model
+    /// should learn from it.
+    pub fn is_put_away(&self) -> bool {
+        self.value == 0.0 && self.kind != EventKind::Rate
+    }
+}
+
+/// Which events of a shopper are to be erased.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Erasure {
+    /// The shop's id of the shopper.
+    pub user: String,
+    /// Those on this item, or on any.
+    pub item: Option<String>,
+    /// Those of this kind, or of any.
+    pub kind: Option<EventKind>,
+}
+
+impl Erasure {
+    /// Whether an event of this shopper is one of those.
+    pub fn names(&self, item: &str, kind: EventKind) -> bool {
+        self.item.as_deref().is_none_or(|own| own == item) && self.kind.is_none_or(|own| own == kind)
+    }
+}
+
+/// An erasure that also holds for the logs that snapshots are built from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Erased {
+    /// Which events.
+    pub what: Erasure,
+    /// The number of the last event that had arrived: later ones are not meant.
+    pub until: i64,
+}
+
+/// What a shop says of a shopper, in Gorse's shape.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Any JSON, as it came.
+    pub labels: Value,
+    /// The shop's remark.
+    pub comment: String,
+    /// Gorse's subscriptions, kept as they came.
+    pub subscribe: Vec<String>,
+}
+
+/// One change of what is known of shoppers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// An event, stored unless its key was stored before.
+    Insert(NewEvent),
+    /// The same, in place of all events of the same kind, shopper and item.
+    Replace {
+        /// The new one.
+        event: NewEvent,
+        /// Whether logs hold such events too.
+        logged: bool,
+    },
+    /// Takes events away, for good.
+    Erase {
+        /// Which.
+        what: Erasure,
+        /// Whether logs hold such events too.
+        logged: bool,
+    },
+    /// What a shop says of a shopper, in place of what it said before.
+    Describe(String, Profile),
+    /// Takes a shopper away with all that they did and were shown.
+    Forget(String),
 }
 
 /// An event that is on disk.
@@ -48,6 +121,15 @@ pub struct NewItem {
     pub price: Option<f32>,
     /// Further attributes.
     pub labels: BTreeMap<String, String>,
+    /// The labels as the shop sent them; null if it sent none.
+    #[serde(default)]
+    pub sent_labels: Value,
+    /// The shop's remark; Gorse's clients put the name here.
+    #[serde(default)]
+    pub comment: String,
+    /// When it came to the shop, unix seconds.
+    #[serde(default)]
+    pub timestamp: Option<i64>,
 }
 
 /// What became of an item since the last build.
@@ -103,6 +185,8 @@ pub struct Shown {
     pub snapshot: String,
     /// Seed of the policy's random stream.
     pub seed: u64,
+    /// The place of the first slot, from 0: not 0 on a later page.
+    pub first: usize,
     /// The slate from first to last place.
     pub slots: Vec<ShownSlot>,
 }
@@ -130,6 +214,7 @@ impl Shown {
             policy: decision.policy.clone(),
             snapshot: decision.snapshot.to_string(),
             seed: decision.seed,
+            first: 0,
             slots: decision
                 .slots
                 .iter()

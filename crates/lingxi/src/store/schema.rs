@@ -6,7 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Written into the file; a store of another version is refused, not guessed at.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
+
+/// How long to wait for another program that has the file locked, say a shell that somebody left open.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// "lgxi": tells our file from any other SQLite database.
 const APPLICATION: i64 = 0x6c67_7869;
@@ -67,18 +70,43 @@ CREATE TABLE goods (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// What version 3 added.
+const SHOPPERS: &str = "
+CREATE TABLE users (
+    user TEXT PRIMARY KEY,
+    body TEXT,                                  -- JSON; null: the shopper was deleted
+    at   INTEGER NOT NULL                       -- unix seconds
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE erased (                           -- in the logs: events of ours are deleted
+    user  TEXT NOT NULL,
+    item  TEXT NOT NULL,                        -- empty: any
+    kind  TEXT NOT NULL,                        -- empty: any
+    until INTEGER NOT NULL,                     -- the last event that had arrived
+    at    INTEGER NOT NULL,                     -- unix seconds
+    PRIMARY KEY (user, item, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE spent_keys (key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;           -- of events that were deleted
+CREATE INDEX events_of_item ON events (item);
+CREATE INDEX events_of_kind ON events (kind);
+";
+
+/// The steps from each version to the next, from version 1 on.
+const STEPS: [&str; 2] = [GOODS, SHOPPERS];
+
 /// Opens `path` for the one writer and makes the tables if the file is new. The second value is the first decision id
 /// of this opening: the number of openings in the upper bits, so that an id given out and lost in a crash never returns.
-pub fn open_to_write(path: &Path) -> Result<(Connection, u64)> {
-    if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|e| fail(path, e))?;
-    }
+/// The third is the number of the last event, also if it was deleted.
+pub fn open_to_write(path: &Path) -> Result<(Connection, u64, i64)> {
     let mut connection = Connection::open(path).map_err(|e| fail(path, e))?;
     prepare(&mut connection, path)?;
     let openings: i64 = connection
         .query_row("UPDATE meta SET value = value + 1 WHERE name = 'openings' RETURNING value", [], |row| row.get(0))
         .map_err(|e| fail(path, e))?;
-    Ok((connection, ((openings as u64) << 32) | 1))
+    let last = "SELECT max((SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(until), 0) FROM erased))";
+    let last = connection.query_row(last, [], |row| row.get(0)).map_err(|e| fail(path, e))?;
+    Ok((connection, ((openings as u64) << 32) | 1, last))
 }
 
 /// Opens `path` to read beside the writer.
@@ -86,7 +114,7 @@ pub fn open_to_read(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(PATIENCE)?;
         Ok(connection)
     };
     open().map_err(|e| StoreError::Read(format!("{}: {e}", path.display())))
@@ -95,17 +123,19 @@ pub fn open_to_read(path: &Path) -> Result<Connection> {
 fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
     let wrong = |why: String| StoreError::Open { path: path.to_path_buf(), why };
     let sql = |e: rusqlite::Error| fail(path, e);
-    connection.busy_timeout(Duration::from_secs(5)).map_err(sql)?;
+    connection.busy_timeout(PATIENCE).map_err(sql)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
     // FULL syncs the log at every commit: what is acknowledged survives a power cut, not only a killed process.
     connection.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(sql)?;
+    // What is deleted is overwritten: it must not lie about in free pages.
+    connection.pragma_update(None, "secure_delete", true).map_err(sql)?;
     let read =
         |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).optional().map_err(sql);
     let (application, version) = (read("application_id")?.unwrap_or(0), read("user_version")?.unwrap_or(0));
     match (application, version) {
         (APPLICATION, VERSION) => return Ok(()),
-        (APPLICATION, 1) => return upgrade(connection, GOODS).map_err(sql),
+        (APPLICATION, older @ 1..VERSION) => return upgrade(connection, older).map_err(sql),
         (0, 0) => {}
         (APPLICATION, newer) => {
             return Err(wrong(format!("expected version {VERSION}, got {newer}; use the lingxi that wrote it")));
@@ -121,17 +151,22 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION).map_err(sql)?;
     transaction.pragma_update(None, "user_version", 1).map_err(sql)?;
     transaction.commit().map_err(sql)?;
-    upgrade(connection, GOODS).map_err(sql)
+    upgrade(connection, 1).map_err(sql)
 }
 
-/// Adds the tables of a newer version, whole or not at all.
-fn upgrade(connection: &mut Connection, tables: &str) -> rusqlite::Result<()> {
+/// Adds what newer versions have, whole or not at all.
+fn upgrade(connection: &mut Connection, from: i64) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    transaction.execute_batch(tables)?;
+    for step in STEPS.iter().skip(from as usize - 1) {
+        transaction.execute_batch(step)?;
+    }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }
 
 fn fail(path: &Path, why: impl std::fmt::Display) -> StoreError {
-    StoreError::Open { path: path.to_path_buf(), why: format!("{why}; check the path and its permissions") }
+    StoreError::Open {
+        path: path.to_path_buf(),
+        why: format!("{why}; check the path, its permissions and the room on the disk"),
+    }
 }

@@ -3,51 +3,55 @@
 //!
 //! No timer is needed to fill a group: while one group is being synced, the next one gathers in the queue.
 
+use super::changing::{Changing, Stored};
 use super::error::{Result, StoreError};
-use super::record::{Good, NewEvent, Shown, StoredEvent};
-use super::{StoreCounts, StoreOptions};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use super::place::Place;
+use super::record::{Change, Good, Shown};
+use super::{StoreCounts, StoreOptions, schema};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
-/// A shop's clock may run ahead of ours: an event this many seconds before the slate may still answer it.
-const CLOCK_SLACK: i64 = 60;
-
-/// Slates of one shopper that are searched, newest first, for the one an event answers.
-const SLATES_SEARCHED: i64 = 50;
+/// SQLite moves the log into the database every four megabytes, but never waits for a reader. From this length on the writer
+/// does, so that readers who follow each other without a gap cannot make the log grow for ever.
+const LOG_LIMIT: u64 = 64 << 20;
+const PATIENCE_WITH_READERS: Duration = Duration::from_millis(250);
 
 type Done = Box<dyn FnOnce(Result<Stored>) + Send>;
+type DoneGoods = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// What waits in the queue.
 pub enum Job {
-    Events { events: Vec<NewEvent>, done: Done },
+    Changes { changes: Vec<Change>, at: i64, done: Done },
     Decision(Shown),
-    Goods { goods: Vec<Good>, at: i64, done: Box<dyn FnOnce(Result<()>) + Send> },
-}
-
-/// A batch that is on disk.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stored {
-    /// The events stored, in their order: all but those whose key was stored before.
-    pub events: Vec<StoredEvent>,
-    /// How many were left out because of their key.
-    pub duplicates: usize,
-    /// How many answered a decision.
-    pub joined: usize,
+    Goods { goods: Vec<Good>, at: i64, done: DoneGoods },
 }
 
 pub struct Writer {
     connection: Connection,
+    // After the connection: it is given back when that is closed.
+    place: Place,
+    /// The number of the last event: never given again, also if that event is deleted.
+    last: i64,
+    /// Length of the log at which it is next moved into the database, waiting for readers.
+    log_limit: u64,
     options: StoreOptions,
     counts: Arc<StoreCounts>,
 }
 
 impl Writer {
-    pub fn new(connection: Connection, options: StoreOptions, counts: Arc<StoreCounts>) -> Writer {
+    pub fn new(
+        connection: Connection,
+        place: Place,
+        last: i64,
+        options: StoreOptions,
+        counts: Arc<StoreCounts>,
+    ) -> Writer {
         connection.set_prepared_statement_cache_capacity(32);
-        Writer { connection, options, counts }
+        Writer { connection, place, last, log_limit: LOG_LIMIT, options, counts }
     }
 
     /// Stores groups until every sender is gone, then moves the log into the database.
@@ -61,105 +65,182 @@ impl Writer {
             }
             self.counts.queued.fetch_sub(group.len() as u64, Relaxed);
             self.store(group);
+            self.bound_log();
         }
-        if let Err(e) = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+        if let Err(e) = self.empty_log() {
             tracing::warn!("store: the log stays beside the database until the next start: {e}");
         }
     }
 
-    fn store(&mut self, group: Vec<Job>) {
-        let window = self.options.join_window;
-        let (mut waiting, mut stocked) = (Vec::new(), Vec::new());
-        let mut decisions = 0;
-        let written = in_transaction(&mut self.connection, |transaction| {
-            for job in group {
-                match job {
-                    Job::Events { events, done } => {
-                        waiting.push((done, alone(transaction, |t| insert_events(t, events, window))));
-                    }
-                    Job::Decision(shown) => match alone(transaction, |t| insert_decision(t, &shown)) {
-                        Ok(()) => decisions += 1,
-                        Err(e) => tracing::error!(decision = shown.id, "a decision was not stored: {e}"),
-                    },
-                    Job::Goods { goods, at, done } => {
-                        stocked.push((done, alone(transaction, |t| stock(t, &goods, at))));
-                    }
-                }
+    /// Moves a log that grew long into the database. If that fails it is tried again when it has grown by as much.
+    fn bound_log(&mut self) {
+        let length = std::fs::metadata(self.place.log()).map_or(0, |log| log.len());
+        if length < self.log_limit {
+            return;
+        }
+        match self.empty_log() {
+            Ok(()) => self.log_limit = LOG_LIMIT,
+            Err(e) => {
+                tracing::warn!("store: the log has grown to {} MB: {e}", length >> 20);
+                self.log_limit = length + LOG_LIMIT;
             }
-        });
-        match &written {
-            Ok(()) => self.count(&waiting, decisions),
-            Err(e) => tracing::error!("a group of {} batches was not stored: {e}", waiting.len()),
-        }
-        for (done, result) in waiting {
-            done(written.clone().and(result));
-        }
-        for (done, result) in stocked {
-            done(written.clone().and(result));
         }
     }
 
-    fn count(&self, waiting: &[(Done, Result<Stored>)], decisions: u64) {
-        let stored = || waiting.iter().filter_map(|(_, result)| result.as_ref().ok());
+    fn empty_log(&self) -> Result<()> {
+        // No reader may hold up the writer for long, nor the end of the process.
+        let truncate = || {
+            self.connection.busy_timeout(PATIENCE_WITH_READERS)?;
+            let busy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+            self.connection.busy_timeout(schema::PATIENCE)?;
+            busy
+        };
+        match truncate().map_err(StoreError::of_write)? {
+            false => Ok(()),
+            true => Err(StoreError::Write("somebody still reads from the log".into())),
+        }
+    }
+
+    fn store(&mut self, mut group: Vec<Job>) {
+        let (window, last, mut tried) = (self.options.join_window, &mut self.last, Tried::default());
+        let written = in_transaction(&mut self.connection, &self.place, |transaction| {
+            group.drain(..).for_each(|job| tried.run(transaction, job, window, last));
+            tried.failure.clone()
+        });
+        if let Err(e) = &written {
+            group.into_iter().for_each(|job| tried.refuse(job, e));
+        }
+        self.count(&tried, &written);
+        tried.tell(&written);
+    }
+
+    fn count(&self, tried: &Tried, written: &Result<()>) {
+        let failure = written.as_ref().err().or(tried.failure.as_ref());
+        let was_failing = self.counts.failing.swap(failure.is_some(), Relaxed);
+        match failure {
+            // Once, and not for every batch: a full disk may be where the log goes, too.
+            Some(e) if !was_failing => tracing::error!("{e}; slates are still answered, decisions are not logged"),
+            None if was_failing => tracing::warn!("the store takes writes again"),
+            _ => {}
+        }
+        if written.is_err() {
+            self.counts.decisions_lost.fetch_add(tried.decisions + tried.lost, Relaxed);
+            return;
+        }
+        let stored = || tried.told.iter().filter_map(Told::stored);
         self.counts.commits.fetch_add(1, Relaxed);
-        self.counts.decisions.fetch_add(decisions, Relaxed);
+        self.counts.decisions.fetch_add(tried.decisions, Relaxed);
+        self.counts.decisions_lost.fetch_add(tried.lost, Relaxed);
         self.counts.events.fetch_add(stored().map(|s| s.events.len() as u64).sum(), Relaxed);
         self.counts.joined.fetch_add(stored().map(|s| s.joined as u64).sum(), Relaxed);
+        let erasing = stored().filter(|s| !s.erased.is_empty() || !s.hidden.is_empty());
+        self.counts.erasures.fetch_add(erasing.count() as u64, Relaxed);
     }
 }
 
-/// Runs `work` and commits, which syncs the disk.
-fn in_transaction(connection: &mut Connection, work: impl FnOnce(&mut Transaction<'_>)) -> Result<()> {
-    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(write_error)?;
-    work(&mut transaction);
-    transaction.commit().map_err(write_error)
+/// Who waits to hear what became of a job, and what did.
+enum Told {
+    Changes(Done, Result<Stored>),
+    Goods(DoneGoods, Result<()>),
+}
+
+impl Told {
+    fn stored(&self) -> Option<&Stored> {
+        match self {
+            Told::Changes(_, result) => result.as_ref().ok(),
+            Told::Goods(..) => None,
+        }
+    }
+}
+
+/// The jobs of a group, in the order of the queue, each with what came of it.
+#[derive(Default)]
+struct Tried {
+    told: Vec<Told>,
+    decisions: u64,
+    lost: u64,
+    /// Of the first job that failed.
+    failure: Option<StoreError>,
+}
+
+impl Tried {
+    fn run(&mut self, transaction: &mut Transaction<'_>, job: Job, window: i64, last: &mut i64) {
+        let failure = match job {
+            Job::Changes { changes, at, done } => {
+                let stored = alone(transaction, |t| Changing { connection: t, last, window, at }.all(changes));
+                let failure = stored.as_ref().err().cloned();
+                self.told.push(Told::Changes(done, stored));
+                failure
+            }
+            Job::Decision(shown) => {
+                let stored = alone(transaction, |t| insert_decision(t, &shown));
+                *if stored.is_ok() { &mut self.decisions } else { &mut self.lost } += 1;
+                stored.err()
+            }
+            Job::Goods { goods, at, done } => {
+                let stored = alone(transaction, |t| stock(t, &goods, at));
+                let failure = stored.as_ref().err().cloned();
+                self.told.push(Told::Goods(done, stored));
+                failure
+            }
+        };
+        self.failure = self.failure.take().or(failure);
+    }
+
+    /// A job that was not even tried.
+    fn refuse(&mut self, job: Job, why: &StoreError) {
+        match job {
+            Job::Changes { done, .. } => self.told.push(Told::Changes(done, Err(why.clone()))),
+            Job::Decision(_) => self.lost += 1,
+            Job::Goods { done, .. } => self.told.push(Told::Goods(done, Err(why.clone()))),
+        }
+    }
+
+    /// Tells each what came of its job, now that the fate of the group is known: in the order of the queue, for what is
+    /// taken back later must not come first.
+    fn tell(self, written: &Result<()>) {
+        for told in self.told {
+            match told {
+                Told::Changes(done, result) => done(written.clone().and(result)),
+                Told::Goods(done, result) => done(written.clone().and(result)),
+            }
+        }
+    }
+}
+
+/// Runs `work` and commits, which syncs the disk. `work` says what failed in it, if anything; it is not called if there is
+/// no beginning a transaction.
+fn in_transaction(
+    connection: &mut Connection,
+    place: &Place,
+    work: impl FnOnce(&mut Transaction<'_>) -> Option<StoreError>,
+) -> Result<()> {
+    place.check()?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+    let mut transaction = transaction.map_err(StoreError::of_write)?;
+    let failure = work(&mut transaction);
+    if transaction.is_autocommit() {
+        return Err(failure.unwrap_or_else(undone));
+    }
+    transaction.commit().map_err(StoreError::of_write)?;
+    // What went into a file that was moved away meanwhile is not stored.
+    place.check()
 }
 
 /// Runs one job inside the group's transaction so that its failure undoes it alone.
 fn alone<T>(transaction: &mut Transaction<'_>, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
-    let point = transaction.savepoint().map_err(write_error)?;
-    let value = work(&point).map_err(write_error)?;
-    point.commit().map_err(write_error)?;
+    // A full or failing disk makes SQLite undo the whole transaction; a savepoint after that would commit by itself.
+    if transaction.is_autocommit() {
+        return Err(undone());
+    }
+    let point = transaction.savepoint().map_err(StoreError::of_write)?;
+    let value = work(&point).map_err(StoreError::of_write)?;
+    point.commit().map_err(StoreError::of_write)?;
     Ok(value)
 }
 
-fn insert_events(connection: &Connection, events: Vec<NewEvent>, window: i64) -> rusqlite::Result<Stored> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO events (user, item, kind, value, at, comment, key) VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (key) WHERE key IS NOT NULL DO NOTHING RETURNING seq",
-    )?;
-    let mut stored = Stored::default();
-    for event in events {
-        let row = params![event.user, event.item, event.kind.name(), event.value, event.at, event.comment, event.key];
-        match insert.query_row(row, |row| row.get::<_, i64>(0)).optional()? {
-            Some(seq) => {
-                stored.joined += usize::from(join(connection, seq, &event, window)?);
-                stored.events.push(StoredEvent { seq, event });
-            }
-            None => stored.duplicates += 1,
-        }
-    }
-    Ok(stored)
-}
-
-/// Joins an event with the newest slate that showed its item to its shopper, if that place was not answered so before.
-fn join(connection: &Connection, seq: i64, event: &NewEvent, window: i64) -> rusqlite::Result<bool> {
-    let mut find = connection.prepare_cached(
-        "WITH recent AS (SELECT id FROM decisions WHERE user = ?1 AND at BETWEEN ?3 AND ?4
-                         ORDER BY at DESC, id DESC LIMIT ?5)
-         SELECT decision, place FROM slots WHERE decision IN recent AND item = ?2 ORDER BY decision DESC LIMIT 1",
-    )?;
-    let (from, to) = (event.at.saturating_sub(window), event.at.saturating_add(CLOCK_SLACK));
-    let found = find
-        .query_row(params![event.user, event.item, from, to, SLATES_SEARCHED], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })
-        .optional()?;
-    let Some((decision, place)) = found else { return Ok(false) };
-    let mut answer = connection.prepare_cached(
-        "INSERT INTO feedback (event, decision, place, kind) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-    )?;
-    Ok(answer.execute(params![seq, decision, place, event.kind.name()])? == 1)
+fn undone() -> StoreError {
+    StoreError::Write("the group that it was in was undone".into())
 }
 
 /// Keeps what became of goods; a description stays until there is a new one.
@@ -182,7 +263,7 @@ fn insert_decision(connection: &Connection, shown: &Shown) -> rusqlite::Result<(
     let mut insert = connection.prepare_cached(
         "INSERT INTO slots (decision, place, item, score, propensity, explored) VALUES (?, ?, ?, ?, ?, ?)",
     )?;
-    for (place, slot) in shown.slots.iter().enumerate() {
+    for (place, slot) in (shown.first..).zip(&shown.slots) {
         insert.execute(params![
             shown.id as i64,
             place as i64,
@@ -193,8 +274,4 @@ fn insert_decision(connection: &Connection, shown: &Shown) -> rusqlite::Result<(
         ])?;
     }
     Ok(())
-}
-
-fn write_error(e: rusqlite::Error) -> StoreError {
-    StoreError::Write(e.to_string())
 }

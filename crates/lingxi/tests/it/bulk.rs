@@ -13,7 +13,7 @@ use lingxi_data::{
     Catalog, CategoryId, Context, Decision, Event, EventKind, Fingerprint, Interactions, Interner, ItemId, Purpose,
     Slot, UserId,
 };
-use lingxi_decide::KeptAway;
+use lingxi_decide::{KeptAway, Standing};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -82,6 +82,9 @@ impl Engine for Warehouse {
     }
     fn recommend(&self, _: &Ask<'_>) -> (Decision, Vec<KeptAway>) {
         unreachable!("nobody asks a warehouse for a slate")
+    }
+    fn consider(&self, _: &Ask<'_>, _: ItemId) -> Option<Standing> {
+        unreachable!("nor for a place in one")
     }
     fn reason(&self, _: &Context<'_>, _: &Slot, _: &[KeptAway]) -> Reason {
         unreachable!("nor for reasons")

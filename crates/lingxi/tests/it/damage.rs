@@ -14,6 +14,7 @@ use lingxi::seal;
 use lingxi::shelf::Shelf;
 use lingxi::site::Site;
 use lingxi::snapshot::Snapshot;
+use lingxi::stages::arrivals::Arrivals;
 use lingxi::store::{NewEvent, Store, StoreOptions};
 use lingxi_data::{Context, EventKind, ItemId, UserId};
 use std::collections::{BTreeMap, HashSet};
@@ -48,7 +49,7 @@ fn every_bit_flip_and_cut_is_noticed_and_what_is_served_stays_the_same() {
         progress: Progress::silent(),
         seed: 1,
     };
-    let serve = || served(&build(&recipe, &site).unwrap().0);
+    let serve = || served(&build(&recipe, &Arrivals::default(), &site).unwrap().0);
     let before = serve();
     let store = dir.path().join("store.sqlite");
     fill(&store);
@@ -194,7 +195,7 @@ fn served(snapshot: &Snapshot) -> Vec<String> {
     for user in (0..120).step_by(6).map(UserId) {
         let rows = snapshot.known().log.of(user);
         let context = Context { user: Some(user), history: rows, now: 1_800_000_000 };
-        let ask = Ask { context: &context, n: 10, id: 1, seed: 1, withdrawn: &withdrawn };
+        let ask = Ask { context: &context, n: 10, id: 1, seed: 1, withdrawn: &withdrawn, within: None };
         let (decision, _) = snapshot.recommend(&ask);
         let slots = decision.slots.iter().map(|slot| format!("{}={:08x}", slot.item.0, slot.score.to_bits()));
         shown.push(slots.collect::<Vec<_>>().join(" "));

@@ -82,7 +82,8 @@ fn reasons(form: Form, user: u32, n: usize, config: RulesConfig) -> Vec<Reason> 
     let policy = PolicyConfig::EpsilonGreedy { epsilon: 0.3 }.build().unwrap();
     let withdrawn = HashSet::new();
     let (score, policy) = (&*score, &*policy);
-    let stages = Stages { recall: &recall, score, rules: &rules, policy, candidates: ITEMS, withdrawn: &withdrawn };
+    let (candidates, withdrawn, within) = (ITEMS, &withdrawn, None);
+    let stages = Stages { recall: &recall, score, rules: &rules, policy, candidates, withdrawn, within };
     let slate = decide(&stages, &context, n, u64::from(user));
     let witness = Witness { catalog: &catalog, words: &words, score, rules: &rules };
     slate.slots.iter().map(|slot| witness.explain(&context, slot, &slate.kept_away)).collect()

@@ -13,7 +13,7 @@ use lingxi_data::{
     Catalog, Context, Decision, Event, EventKind, Fingerprint, Interactions, Interner, ItemId, Purpose, Score, Slot,
     UserId,
 };
-use lingxi_decide::{ExactRecall, KeptAway, PolicyConfig, Rules, RulesConfig, Stages, decide};
+use lingxi_decide::{ExactRecall, KeptAway, PolicyConfig, Rules, RulesConfig, Stages, Standing, consider, decide};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -59,12 +59,23 @@ impl Shop {
             })
         });
         let n_items = catalog.len();
+        catalog.categories = ["drinks > tea", "house > soap", "house > bolts"].iter().collect();
+        catalog.category = (0..catalog.len() as u32).map(|i| Some(lingxi_data::CategoryId(i / OF_A_KIND))).collect();
         let log = Interactions::from_events(events.collect(), users.len(), n_items).unwrap();
         let model = Arc::new(model(&log, &catalog));
         let rules = Rules::new(RulesConfig::default(), &catalog).unwrap();
         let words = WordIndex::new(&catalog.texts);
         let front = Front { name: "shop".into(), timed: true, ..Front::default() };
         Shop { users, catalog, words, log, model, rules, policy: policy.build().unwrap(), front }
+    }
+}
+
+impl Shop {
+    fn with_stages<T>(&self, ask: &Ask<'_>, work: impl FnOnce(&Stages<'_>) -> T) -> T {
+        let recall = ExactRecall::new(self.model.clone());
+        let (score, rules, policy) = (&*self.model, &self.rules, &*self.policy);
+        let (withdrawn, within) = (ask.withdrawn, ask.within);
+        work(&Stages { recall: &recall, score, rules, policy, candidates: 60, withdrawn, within })
     }
 }
 
@@ -99,14 +110,15 @@ impl Engine for Shop {
     }
 
     fn recommend(&self, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>) {
-        let Ask { context, n, id, seed, withdrawn } = *ask;
-        let recall = ExactRecall::new(self.model.clone());
-        let (score, rules, policy) = (&*self.model, &self.rules, &*self.policy);
-        let slate =
-            decide(&Stages { recall: &recall, score, rules, policy, candidates: 60, withdrawn }, context, n, seed);
-        let (user, at, slots) = (context.user, context.now, slate.slots);
-        let decision = Decision { id, user, at, policy: policy.version(), snapshot: self.fingerprint(), seed, slots };
+        let Ask { context, n, id, seed, .. } = *ask;
+        let slate = self.with_stages(ask, |stages| decide(stages, context, n, seed));
+        let (user, at, slots, policy) = (context.user, context.now, slate.slots, self.policy.version());
+        let decision = Decision { id, user, at, policy, snapshot: self.fingerprint(), seed, slots };
         (decision, slate.kept_away)
+    }
+
+    fn consider(&self, ask: &Ask<'_>, item: ItemId) -> Option<Standing> {
+        self.with_stages(ask, |stages| consider(stages, ask.context, item))
     }
 
     fn reason(&self, context: &Context<'_>, slot: &Slot, kept_away: &[KeptAway]) -> Reason {
@@ -169,7 +181,8 @@ impl Server {
     /// Serves an engine.
     pub fn of(store: &Path, engine: Arc<dyn Engine>) -> Server {
         let store = Store::open(store, StoreOptions::default()).unwrap();
-        let options = AppOptions { clock: || NOW, ..AppOptions::default() };
+        let farewell = std::time::Duration::ZERO;
+        let options = AppOptions { clock: || NOW, farewell, ..AppOptions::default() };
         let app = App::start(engine, store, 0, options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,6 +1,6 @@
 //! The store: what is acknowledged stays, once, and answers the slate that it belongs to.
 
-use lingxi::store::{NewEvent, Shown, ShownSlot, Store, StoreError, StoreOptions};
+use lingxi::store::{NewEvent, Shown, ShownSlot, Store, StoreError, StoreOptions, Which};
 use lingxi_data::EventKind;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -30,6 +30,7 @@ fn slate(store: &Store, user: &str, at: i64, items: &[&str]) -> Shown {
         policy: "epsilon-greedy(0.05)/1".into(),
         snapshot: "00ff".into(),
         seed: u64::MAX - 1,
+        first: 0,
         slots: items.iter().map(slot).collect(),
     }
 }
@@ -126,6 +127,79 @@ fn another_database_and_a_newer_store_are_refused_with_a_remedy() {
     let text = dir.path().join("text");
     std::fs::write(&text, "user,item\n".repeat(100)).unwrap();
     assert!(Store::open(&text, StoreOptions::default()).is_err());
+}
+
+#[test]
+fn a_second_writer_is_refused_until_the_first_has_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let first = open(&path);
+    let err = Store::open(&path, StoreOptions::default()).err().expect("refused").to_string();
+    assert!(err.contains("another lingxi") && err.contains("--store"), "{err}");
+    first.append(vec![event("ann", "milk", 1)]).unwrap();
+    first.close();
+    assert_eq!(open(&path).read(|r| r.event_count()).unwrap(), 1);
+}
+
+#[test]
+fn a_store_that_is_moved_away_takes_nothing_until_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, away) = (dir.path().join("s"), dir.path().join("away"));
+    let store = open(&path);
+    store.append(vec![event("ann", "milk", 1)]).unwrap();
+    for part in ["", "-wal"] {
+        let (part, away) = (dir.path().join(format!("s{part}")), &away);
+        std::fs::rename(&part, away).unwrap();
+        assert!(matches!(store.append(vec![event("ann", "tea", 2)]), Err(StoreError::Gone { path }) if path == part));
+        assert!(!store.record(slate(&store, "ann", 3, &["tea"])).unwrap(), "nothing is promised of a decision");
+        assert!(store.flush().is_err(), "the decision was tried");
+        std::fs::rename(away, &part).unwrap();
+        store.append(vec![event("ann", "bread", 2)]).unwrap();
+        assert!(store.record(slate(&store, "ann", 3, &["tea"])).unwrap());
+        store.flush().unwrap();
+    }
+    assert_eq!(store.read(|r| r.event_count()).unwrap(), 3, "what was refused was not stored");
+    let counts = store.counts();
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!((count(&counts.decisions), count(&counts.decisions_lost)), (2, 2));
+}
+
+#[test]
+fn another_program_that_locks_the_store_makes_it_refuse_and_not_forget_whom_to_tell() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let store = open(&path);
+    let shell = rusqlite::Connection::open(&path).unwrap();
+    shell.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = store.append(vec![event("ann", "milk", 1)]);
+    assert!(matches!(&refused, Err(StoreError::Write(why)) if why.contains("locked")), "{refused:?}");
+    shell.execute_batch("ROLLBACK").unwrap();
+    store.append(vec![event("ann", "milk", 1)]).unwrap();
+    assert_eq!(store.read(|r| r.event_count()).unwrap(), 1);
+}
+
+#[test]
+fn readers_that_follow_each_other_without_a_gap_do_not_make_the_log_grow_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let store = open(&path);
+    let batch = || (0..400).map(|i| NewEvent { comment: Some("x".repeat(4000)), ..event("ann", "milk", i) }).collect();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let longest = std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    store.read(|r| r.newest(&Which::default(), 100)).unwrap();
+                }
+            });
+        }
+        let log = || std::fs::metadata(dir.path().join("s-wal")).unwrap().len() >> 20;
+        let longest = (0..120).map(|_| store.append(batch()).map(|_| log()).unwrap()).max();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        longest.unwrap()
+    });
+    println!("192 MB of events went through a log of at most {longest} MB");
+    assert!(longest < 100, "{longest} MB");
 }
 
 #[test]
@@ -232,11 +306,32 @@ fn a_decision_waits_for_a_place_in_the_queue() {
     std::thread::scope(|scope| {
         for user in ["ann", "bob", "zoe"] {
             let store = &store;
-            scope.spawn(move || (0..20).for_each(|at| store.record(slate(store, user, at, &["milk"])).unwrap()));
+            scope.spawn(move || {
+                (0..20).for_each(|at| assert!(store.record(slate(store, user, at, &["milk"])).unwrap()))
+            });
         }
     });
     while store.flush().is_err() {}
     assert_eq!(store.counts().decisions.load(std::sync::atomic::Ordering::Relaxed), 60);
     store.close();
     assert!(matches!(store.record(slate(&store, "ann", 1, &[])), Err(StoreError::Closed)));
+}
+
+#[test]
+fn a_store_of_the_version_before_is_brought_up_with_what_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    open(&path).append(vec![event("ann", "milk", 1)]).unwrap();
+    let older = rusqlite::Connection::open(&path).unwrap();
+    older
+        .execute_batch(
+            "DROP TABLE users; DROP TABLE erased; DROP TABLE spent_keys;
+             DROP INDEX events_of_item; DROP INDEX events_of_kind; PRAGMA user_version = 2;",
+        )
+        .unwrap();
+    drop(older);
+    let store = open(&path);
+    assert_eq!(store.read(|r| r.event_count()).unwrap(), 1);
+    assert_eq!(store.append(vec![event("ann", "tea", 2)]).unwrap().events[0].seq, 2);
+    assert!(store.read(|r| r.erased()).unwrap().is_empty() && store.read(|r| r.profile("ann")).unwrap().is_none());
 }

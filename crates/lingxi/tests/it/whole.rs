@@ -45,7 +45,7 @@ pub fn files(folder: &Path) {
 
 /// The program, serving; killed when dropped.
 pub struct Served {
-    child: Child,
+    pub child: Child,
     /// Where it listens.
     pub address: String,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
@@ -54,15 +54,21 @@ pub struct Served {
 impl Served {
     /// Serves the shop in a folder.
     pub fn start(folder: &Path) -> Served {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_lingxi"))
+        Served::with(folder, |_| ())
+    }
+
+    /// With further arguments or environment.
+    pub fn with(folder: &Path, further: impl FnOnce(&mut Command)) -> Served {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lingxi"));
+        command
             .args(["serve", "--recipe"])
             .arg(folder.join("recipe.toml"))
             .args(["--addr", "127.0.0.1:0", "--store"])
             .arg(folder.join("store.sqlite"))
             .env("LINGXI_CACHE", folder.join("cache"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        further(&mut command);
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines
             .by_ref()
@@ -71,23 +77,33 @@ impl Served {
         Served { child, address: address.expect("the address is printed before the program ends"), lines }
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether it answers that it is ready.
+    pub fn is_alive(&self) -> bool {
+        self.get("/health/ready")["status"] == "ready"
+    }
+
     /// What a path answers.
     pub fn get(&self, path: &str) -> Value {
         let mut response = ureq::get(format!("http://{}{path}", self.address)).call().unwrap();
         serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
     }
 
-    fn post(&self, path: &str, body: &Value) -> Value {
+    pub fn post(&self, path: &str, body: &Value) -> Value {
         let mut response = ureq::post(format!("http://{}{path}", self.address)).send(body.to_string()).unwrap();
         serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()
     }
 
     /// Whether an item is in what a path answers.
-    fn shows(&self, path: &str, item: &str) -> bool {
+    pub fn shows(&self, path: &str, item: &str) -> bool {
         self.get(path).to_string().contains(&format!("\"{item}\""))
     }
 
-    fn buy(&self, user: &str, item: &str) {
+    pub fn buy(&self, user: &str, item: &str) {
         let row = json!([{"FeedbackType": "purchase", "UserId": user, "ItemId": item}]);
         assert_eq!(self.post("/api/feedback", &row), json!({"RowAffected": 1}));
     }
@@ -141,6 +157,12 @@ pub fn with_encoder(folder: &Path) -> bool {
     let recipe = RECIPE.replace("encoder = \"\"", "encoder = \"all-MiniLM-L6-v2\"");
     std::fs::write(folder.join("recipe.toml"), recipe).unwrap();
     true
+}
+
+/// The shop with its language model, serving; `None`, and a word about it, if the model is not here.
+pub fn shop(folder: &Path) -> Option<Served> {
+    files(folder);
+    with_encoder(folder).then(|| Served::start(folder))
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::What;
 use super::desk::{Desk, Import, RefusedRow};
 use crate::http::App;
 use crate::http::error::{Answer, Refusal};
+use crate::http::sent::Sent;
 use crate::http::{feedback, goods};
 use crate::store::{Good, NewEvent, Result as StoreResult, StoreError};
 use lingxi_data::records::{self, Form, Record};
@@ -125,7 +126,7 @@ impl<'a> Intake<'a> {
     fn check(&mut self, row: u64, mut value: Value) -> Answer<()> {
         let at = row as usize;
         if self.import.what == What::Events {
-            let event = feedback::parse_row(at, &value, Some(&self.import.key), self.app.now())?;
+            let event = feedback::parse_row(at, &value, Some(&self.import.key), self.app.now(), feedback::Who::Named)?;
             self.events.push(event);
             return Ok(());
         }
@@ -133,9 +134,10 @@ impl<'a> Intake<'a> {
             // A column has one type: labels, which may be anything, stand in it as text.
             unpack(at, &mut value, "Labels")?;
         }
-        let sent: goods::Sent = serde_json::from_value(value)
+        let sent: Sent = serde_json::from_value(value)
             .map_err(|why| Refusal::input(format!("[{at}]"), "an item as POST /api/items takes it", why))?;
-        let good = goods::good(at, sent)?;
+        let serving = self.app.serving();
+        let good = sent.good(at, self.app.now(), &|item| goods::categories_of(&serving, item))?;
         if self.described.len() >= goods::MAX_GOODS && !self.described.contains(&good.item) {
             return Err(goods::too_many());
         }
@@ -205,7 +207,7 @@ fn store_events(app: &App, events: Vec<NewEvent>) -> StoreResult<(u64, u64)> {
     let live = app.clone();
     app.store().append_then(events, move |result| {
         let counts = result.map(|stored| {
-            live.absorb(&stored.events);
+            live.absorb(&stored);
             (stored.events.len() as u64, stored.duplicates as u64)
         });
         let _ = tell.send(counts);

@@ -7,7 +7,7 @@
 use super::What;
 use super::export::Sheet;
 use crate::http::app::{App, Serving};
-use crate::http::{goods, shoppers, timestamp};
+use crate::http::{goods, timestamp, users};
 use crate::store::ShownPlace;
 use lingxi_data::records::Holds;
 use lingxi_data::{EventKind, ItemId, UserId};
@@ -99,8 +99,9 @@ struct Event<'a> {
 fn events(app: &App, serving: &Serving, to: &mut Sheet) -> io::Result<()> {
     let known = serving.engine().known();
     let event = |kind: EventKind, at, value| (kind.name(), timestamp::text(at), value);
-    for (user, rows) in known.log.users() {
-        for row in rows.iter(user) {
+    for user in (0..known.log.n_users() as u32).map(UserId) {
+        // Without what was erased since.
+        for row in serving.logged(user).rows().iter(user) {
             let (feedback_type, timestamp, value) = event(row.kind, row.at, row.value);
             let user_id = known.users.name(user.0).unwrap_or_default();
             let item_id = known.items.name(row.item.0).unwrap_or_default();
@@ -132,20 +133,19 @@ fn items(serving: &Serving, to: &mut Sheet) -> io::Result<()> {
     Ok(())
 }
 
-/// Shoppers of the log, then those who came since, by id.
+/// Shoppers of the log, then those who came since, as `GET /api/users` tells them.
 fn users(app: &App, serving: &Serving, to: &mut Sheet) -> io::Result<()> {
-    let known = serving.engine().known().users;
-    for id in 0..known.len() as u32 {
-        to.row(&shoppers::user(serving, UserId(id)))?;
-    }
-    let mut after = String::new();
+    let mut cursor = String::new();
     loop {
-        let page = app.store().read(|reader| reader.users_after(&after, PAGE)).map_err(io::Error::other)?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after.clone_from(last);
-        for user in page.iter().filter(|user| known.get(user).is_none()) {
-            to.row(&serde_json::json!({"UserId": user, "Labels": {}}))?;
+        let page = app.store().read(|reader| Ok(users::page(reader, serving, &cursor, PAGE, &|_| true)));
+        let page = page.map_err(io::Error::other)?.map_err(|refusal| io::Error::other(refusal.why.message))?;
+        for user in &page.users {
+            to.row(user)?;
         }
+        if page.cursor.is_empty() {
+            return Ok(());
+        }
+        cursor = page.cursor;
     }
 }
 

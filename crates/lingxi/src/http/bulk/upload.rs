@@ -37,8 +37,8 @@ pub struct Listed {
 pub async fn import(State(app): State<App>, Id(what): Id, query: Query, request: Request) -> Answer<Response> {
     let what = What::parse(TAKEN, &what)?;
     let format = form(query)?;
-    if what == What::Items && !app.serving().engine().reads_goods() {
-        return Err(goods::cannot_read());
+    if what == What::Items {
+        goods::can_read(&app)?;
     }
     let key = batch_key(request.headers())?.map(str::to_owned);
     if announced(request.headers()).is_some_and(|bytes| bytes > MAX_IMPORT) {

@@ -134,6 +134,9 @@ pub fn unfinished(house: &House) -> Vec<Finding> {
     found
 }
 
+/// The one command whose numbers nobody may foresee: it makes keys.
+const SECRETS: &str = "crates/lingxi/src/commands/keys.rs";
+
 /// Randomness that no seed controls, in code that ships.
 pub fn hidden_randomness(house: &House) -> Vec<Finding> {
     let sources = [
@@ -148,7 +151,7 @@ pub fn hidden_randomness(house: &House) -> Vec<Finding> {
         "ThreadRng",
         "getrandom",
     ];
-    in_code(house.shipped(), &sources, "the seed is an argument")
+    in_code(house.shipped().filter(|source| source.path != SECRETS), &sources, "the seed is an argument")
 }
 
 /// Structs that people write in TOML and that would swallow a misspelt key.
