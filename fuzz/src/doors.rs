@@ -5,8 +5,7 @@ use lingxi::http::doorway;
 use lingxi::recipe::Recipe;
 use lingxi_data::Fingerprint;
 use lingxi_data::artefact::{Reader, Writer};
-use lingxi_data::ingest::Ingested;
-use lingxi_decide::{HnswConfig, HnswIndex};
+use lingxi_decide::HnswIndex;
 use serde_json::Value;
 use std::path::Path;
 
@@ -58,8 +57,11 @@ fn read_header(header: &Value) -> bool {
         .column("level", &[2], &level)
         .column("links", &[links.len()], &links);
     index.write(&dir.path().join("hnsw.safetensors"), header).expect("a small file");
-    Writer::default().write(&dir.path().join("ingested.safetensors"), header).expect("a small file");
-    let source = Fingerprint::of([b"source".as_slice()]);
-    let index = HnswIndex::load(dir.path(), source, &HnswConfig::default());
-    index.is_ok() | Ingested::load(dir.path()).is_ok()
+    let source = serde_json::from_value(header["source"].clone()).unwrap_or(Fingerprint::of([b"none".as_slice()]));
+    let config = serde_json::from_value(header["config"].clone()).unwrap_or_default();
+    let index = HnswIndex::load(dir.path(), source, &config);
+    if let Ok(index) = &index {
+        assert!(index.search(&vec![1.0; index.dim()], 2).len() <= 2);
+    }
+    index.is_ok()
 }

@@ -7,9 +7,10 @@
 use crate::ingest::columnar::{believable, guarded};
 use crate::ingest::lines::{Lines, MAX_LINE, Next, share};
 use crate::{InputError, Result};
+use arrow_array::{Array, ArrayRef, RecordBatch, make_array};
 use arrow_json::reader::{Decoder, ReaderBuilder};
 use arrow_json::writer::LineDelimitedWriter;
-use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -27,6 +28,9 @@ const BATCH: usize = 1024;
 
 /// Rows of one group in a Parquet file that is written: all that is held while it is.
 const GROUP: usize = 64 * 1024;
+
+/// The zone of every time, in a form that needs no list of zones.
+const UTC: &str = "+00:00";
 
 /// How a file of records is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +117,7 @@ fn read_parquet(path: &Path, each: &mut dyn FnMut(Record) -> ControlFlow<()>) ->
     let mut row = 0;
     while let Some(lines) = guarded(path, || {
         let Some(batch) = reader.next() else { return Ok(None) };
-        let batch = batch.map_err(|e| e.to_string())?;
+        let batch = batch.and_then(|batch| in_utc(&batch)).map_err(|e| e.to_string())?;
         let mut lines = LineDelimitedWriter::new(Vec::new());
         lines.write(&batch).and_then(|()| lines.finish()).map_err(|e| e.to_string())?;
         Ok(Some(lines.into_inner()))
@@ -127,6 +131,22 @@ fn read_parquet(path: &Path, each: &mut dyn FnMut(Record) -> ControlFlow<()>) ->
         }
     }
     Ok(())
+}
+
+/// The same moments, all told in one zone: a file may name any, and which one it names is no matter.
+fn in_utc(batch: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
+    let retold = |column: &ArrayRef| match column.data_type() {
+        DataType::Timestamp(unit, Some(_)) => {
+            let told = DataType::Timestamp(*unit, Some(UTC.into()));
+            Ok(make_array(column.to_data().into_builder().data_type(told).build()?))
+        }
+        _ => Ok(column.clone()),
+    };
+    let columns = batch.columns().iter().map(retold).collect::<std::result::Result<Vec<_>, ArrowError>>()?;
+    let schema = batch.schema();
+    let told = schema.fields().iter().zip(&columns);
+    let fields = told.map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true));
+    RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns)
 }
 
 /// What a column of a Parquet file holds. Every value may be missing.
@@ -206,7 +226,7 @@ impl Holds {
             Holds::Whole => DataType::Int64,
             Holds::Number => DataType::Float32,
             Holds::Flag => DataType::Boolean,
-            Holds::Time => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+            Holds::Time => DataType::Timestamp(TimeUnit::Millisecond, Some(UTC.into())),
         }
     }
 }
@@ -251,7 +271,7 @@ mod tests {
     fn rows_come_back_from_parquet_as_they_went_in() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.parquet");
-        let rows = vec![
+        let rows = [
             json!({"Id": "茶", "Paths": ["a", "b > c"], "Labels": {"size": 7}, "N": 5_000_000_000_i64, "Price": 0.1f32,
                    "Hidden": true, "At": "2024-02-29T12:00:00Z", "Surplus": 1}),
             json!({"Id": "x", "Paths": []}),

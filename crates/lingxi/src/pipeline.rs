@@ -16,7 +16,7 @@ use crate::stages::arrivals::{self, Arrivals};
 use crate::stages::choose::{self, Choice, choose};
 use crate::stages::divide::divide;
 use crate::stages::encode::{Meaning, encode};
-use crate::stages::fit::{Fitted, Lessons, fit};
+use crate::stages::fit::{Fitted, Lessons, fit, lacks_alignment};
 use crate::stages::index::{index, recall};
 use crate::stages::ingest::{self, Shop, ingest};
 use crate::stages::measure::{self, Measured, measure};
@@ -98,8 +98,8 @@ fn evaluate_anew(recipe: &Recipe, read: &Read, site: &Site) -> Result<(Choice, M
 /// Whatever the models, the index or the rules say.
 pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) -> Result<Snapshot> {
     let Read { shop, meaning } = read;
-    let key = Fingerprint::of_json(&(shop.place.key, "all events"));
-    let all = Lessons { events: &shop.data.interactions, catalog: &shop.data.catalog, meaning: meaning.as_ref(), key };
+    let all = on_all_events(&shop, meaning.as_ref());
+    let key = all.key;
     let fitted = fit(&recipe.models, evaluated.choice.item.as_ref(), evaluated.fitted.as_ref(), all, site)?;
     let indexes = index(meaning.as_ref(), &fitted, key, site)?;
     let recall = Arc::new(recall(&fitted, &indexes, meaning.as_ref().map(|m| &m.vectors)));
@@ -122,6 +122,11 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
     Ok(Snapshot::new(built)?)
 }
 
+fn on_all_events<'a>(shop: &'a Shop, meaning: Option<&'a Meaning>) -> Lessons<'a> {
+    let key = Fingerprint::of_json(&(shop.place.key, "all events"));
+    Lessons { events: &shop.data.interactions, catalog: &shop.data.catalog, meaning, key }
+}
+
 /// The whole way from logs to a snapshot that can answer, with the figures that it earned on the way.
 ///
 /// # Errors
@@ -140,7 +145,12 @@ pub fn reopen(recipe: &Recipe, shop: &Place, site: &Site) -> Result<(Snapshot, M
 }
 
 fn from_read(recipe: &Recipe, read: Read, site: &Site) -> Result<(Snapshot, Measured)> {
-    let evaluated = evaluate(recipe, &read, site)?;
+    let mut evaluated = evaluate(recipe, &read, site)?;
+    let all = on_all_events(&read.shop, read.meaning.as_ref());
+    if evaluated.fitted.is_none() && lacks_alignment(&recipe.models, all, site) {
+        // What is served is the alignment that was measured, placed anew: it must not depend on what lies on the shelf.
+        evaluated.fitted = evaluate_anew(recipe, &read, site)?.2;
+    }
     Ok((publish(recipe, read, &evaluated, site)?, evaluated.measured))
 }
 

@@ -130,6 +130,12 @@ impl Shelf {
         Ok((artefact, false))
     }
 
+    /// Whether the artefact of `stage` under `key` would have to be made.
+    pub fn lacks(&self, stage: &str, key: Fingerprint) -> bool {
+        let folder = self.root.join(stage).join(key.to_string());
+        self.mode == Mode::Reuse && seal::check(&folder).is_err()
+    }
+
     /// Deletes all but the newest artefacts of a stage, and what killed builds left behind. That takes no artefact's place.
     fn prune(&self, stage: &str) {
         let (mut kept, mut gone) = (Vec::new(), Vec::new());

@@ -151,6 +151,18 @@ pub fn fit_item(config: &ItemModelConfig, lessons: Lessons<'_>, site: &Site) -> 
     Ok(Arc::new(model))
 }
 
+/// Whether the alignment on these events is asked for and does not lie on the shelf.
+pub fn lacks_alignment(models: &Models, lessons: Lessons<'_>, site: &Site) -> bool {
+    match (&models.alignment, lessons.meaning) {
+        (Some(config), Some(meaning)) => site.shelf.lacks("alignment", alignment_key(config, meaning, lessons, site)),
+        _ => false,
+    }
+}
+
+fn alignment_key(config: &AlignmentConfig, meaning: &Meaning, lessons: Lessons<'_>, site: &Site) -> Fingerprint {
+    Shelf::key(&[lessons.key, meaning.key], &(config, site.seed))
+}
+
 /// The alignment, from the shelf, placed anew if it is `trained` already, or trained.
 fn fit_alignment(
     config: &AlignmentConfig,
@@ -159,7 +171,7 @@ fn fit_alignment(
     lessons: Lessons<'_>,
     site: &Site,
 ) -> Result<(Arc<Alignment>, Curve)> {
-    let key = Shelf::key(&[lessons.key, meaning.key], &(config, site.seed));
+    let key = alignment_key(config, meaning, lessons, site);
     let make = || {
         let events = lessons.events.for_purpose(Purpose::Training);
         if let Some((trained, curve)) = trained.and_then(|t| Some((t.alignment.as_deref()?, t.curves.first()?))) {

@@ -233,15 +233,15 @@ impl Desk {
 
     /// Notes how an import ended and lets go of its body.
     fn close(&self, id: u64, at: i64, broken: Option<String>) {
-        self.tell(id, |import| {
-            import.stage = if broken.is_some() { Stage::Failed } else { Stage::Done };
-            (import.seconds_left, import.finished, import.error) = (None, Some(at), broken);
-        });
-        let Some(import) = self.get(id) else { return };
+        let Some(mut import) = self.get(id) else { return };
+        import.stage = if broken.is_some() { Stage::Failed } else { Stage::Done };
+        (import.seconds_left, import.finished, import.error) = (None, Some(at), broken);
         // If this is lost the import goes through again and stores nothing twice.
-        if let Err(why) = self.keep(&import) {
-            tracing::warn!("import {id} will go through again after a restart: {why}");
+        match self.keep(&import) {
+            Ok(()) => drop(std::fs::remove_file(self.rows_of(id))),
+            Err(why) => tracing::warn!("import {id} will go through again after a restart: {why}"),
         }
+        self.tell(id, |kept| *kept = import);
         self.sweep();
     }
 
