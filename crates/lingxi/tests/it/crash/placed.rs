@@ -6,6 +6,7 @@ use super::slow;
 use super::syncs::Strace;
 use serde_json::json;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -97,8 +98,12 @@ impl Synced {
         Synced { synced, renamed }
     }
 
-    fn is_synced(&self, file: &Path, mut lines: std::ops::Range<usize>) -> bool {
-        lines.any(|line| self.synced.contains(&(line, file.to_path_buf())))
+    /// Under its own name, or under the one that it had before.
+    fn is_synced(&self, file: &Path, lines: Range<usize>) -> bool {
+        let name = format!("{}\"", file.display());
+        let mut renamed = self.renamed.iter().filter(|(line, _, to)| lines.contains(line) && *to == name);
+        lines.clone().any(|line| self.synced.contains(&(line, file.to_path_buf())))
+            || renamed.any(|(line, from, _)| self.is_synced(from, lines.start..*line))
     }
 
     fn renamed_to(&self, to: &str) -> (PathBuf, usize) {

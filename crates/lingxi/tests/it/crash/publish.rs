@@ -26,6 +26,7 @@ fn a_hundred_kills_during_publish_leave_the_old_or_the_new_snapshot_whole() {
     let mut tally = Tally::default();
     let mut served = first_build(&shop, &mut tally);
     witness.meet();
+    tally.build = witness.build(KILLS);
     for kill in 0..KILLS {
         if kill % 2 == 0 {
             during_a_build(&witness, served, kill, &mut tally);
@@ -38,6 +39,11 @@ fn a_hundred_kills_during_publish_leave_the_old_or_the_new_snapshot_whole() {
         assert!(tally.may_serve.contains(&now), "{now} serves, and should be one of {:?}", tally.may_serve);
         tally.new += usize::from(tally.may_serve.first() != Some(&now));
     }
+    witness.build(KILLS + 1);
+    let snapshots = std::fs::read_dir(shop.folder().join("cache/snapshots")).unwrap().next().unwrap().unwrap().path();
+    let left = std::fs::read_dir(snapshots).unwrap().map(|entry| entry.unwrap().path());
+    let left: Vec<_> = left.filter(|path| path.extension().is_some()).collect();
+    assert!(left.is_empty(), "killed builds left {left:?}");
     let known = witness.known.lock().unwrap().len();
     println!(
         "{KILLS} kills during publish and {} during the first build in {:.0} s: {known} snapshots, {} times the new one \
@@ -59,6 +65,8 @@ fn a_hundred_kills_during_publish_leave_the_old_or_the_new_snapshot_whole() {
 
 #[derive(Debug, Default)]
 struct Tally {
+    /// How long a build takes that is left alone.
+    build: Duration,
     /// Kills during the first build.
     first: u64,
     /// Fingerprints that may answer after the kill, the old one first.
@@ -116,6 +124,31 @@ impl Witness<'_> {
         for (slate, times) in seen {
             assert!(known.contains(&slate), "a slate of no whole snapshot: {slate}");
             tally.slates += times;
+        }
+    }
+
+    /// Begins a build with something to learn.
+    fn begin(&self, number: u64) {
+        let row = |i| {
+            let user = format!("new-{number}-{i}");
+            json!({"FeedbackType": "buy", "UserId": user, "ItemId": format!("bolt-{}", i % 20)})
+        };
+        assert_eq!(self.post("/api/feedback", &json!((0..20).map(row).collect::<Vec<_>>())).unwrap(), 200);
+        assert_eq!(self.post("/api/builds", &json!({})).unwrap(), 202);
+    }
+
+    /// A build that is left alone: how long it took until its snapshot answers.
+    fn build(&self, number: u64) -> Duration {
+        let begun = Instant::now();
+        self.begin(number);
+        loop {
+            let told = self.get("/api/builds").unwrap();
+            if told["Running"].is_null() {
+                assert_eq!(told["Last"]["Ok"], true, "{told}");
+                self.meet();
+                return begun.elapsed();
+            }
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
