@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-NAMES = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("bench", "ours"))
+NAMES = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("bench", "ours", "serving"))
 
 
 def environment() -> pathlib.Path:

@@ -35,7 +35,7 @@ class Program:
 
     def __init__(self, *command):
         env = {**os.environ, "RAYON_NUM_THREADS": str(THREADS)}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+        self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
     def ask(self) -> dict:
         self.process.stdin.write("\n")

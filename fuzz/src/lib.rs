@@ -1,5 +1,7 @@
 //! What every parser's fuzz target does: bytes become a log, and reading it must end in columns or in an error.
 
+pub mod doors;
+
 use lingxi_data::ingest::report::Role;
 use lingxi_data::ingest::{self, Clean, Format, Source, source::EventFile};
 use std::path::Path;

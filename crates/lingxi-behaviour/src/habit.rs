@@ -12,7 +12,7 @@
 use crate::error::{Result, require};
 use crate::history::HistoryWeights;
 use lingxi_data::{Because, Context, Contribution, ItemId, Score};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 const NAME: &str = "habit";
 
@@ -34,7 +34,7 @@ impl Habit {
         Ok(Habit { history: history.clone(), n_items })
     }
 
-    fn habits(&self, context: &Context<'_>) -> HashMap<ItemId, f32> {
+    fn habits(&self, context: &Context<'_>) -> FxHashMap<ItemId, f32> {
         let past = self.history.weigh(context, self.n_items);
         let most = past.iter().map(|p| p.weight).fold(0.0, f32::max);
         past.iter().map(|p| (p.item, p.weight / most)).collect()

@@ -8,8 +8,9 @@
 
 use crate::error::{Result, require};
 use lingxi_data::{Context, EventKind, ItemId};
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 const SECONDS_A_DAY: f32 = 86_400.0;
 
@@ -89,7 +90,7 @@ impl HistoryWeights {
     /// model does not know and items of weight zero are left out.
     pub fn weigh(&self, context: &Context<'_>, n_items: usize) -> Vec<Past> {
         let rows = context.history.last(self.length);
-        let mut slots: HashMap<ItemId, usize> = HashMap::with_capacity(rows.len());
+        let mut slots: FxHashMap<ItemId, usize> = FxHashMap::with_capacity_and_hasher(rows.len(), FxBuildHasher);
         let mut past: Vec<Past> = Vec::with_capacity(rows.len());
         // Shares are relative, so ages may be counted from the last event: a past that is long ago is still the past.
         let latest = rows.at.last().copied().unwrap_or(context.now);

@@ -423,7 +423,7 @@ impl Score for ItemModel {
             Fitted::Dense(dense) => dense.some(&x, &known, &mut scores),
             Fitted::Neighbours(neighbours) => neighbours.some(&x, &known, &mut scores),
         }
-        let habits: std::collections::HashMap<ItemId, f32> = self.habits(&past).collect();
+        let habits: rustc_hash::FxHashMap<ItemId, f32> = self.habits(&past).collect();
         let mut scores = scores.into_iter();
         for (item, out) in items.iter().zip(out) {
             let known = item.index() < self.n_items();

@@ -15,6 +15,7 @@ use crate::error::{BehaviourError, Result, require};
 use crate::history::HistoryWeights;
 use lingxi_data::artefact::{Reader, Writer};
 use lingxi_data::{Because, CategoryId, Context, Contribution, Events, ItemId, Score};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
@@ -169,8 +170,8 @@ impl Popularity {
     }
 
     /// Share of each category in the weighed history.
-    fn taste(&self, context: &Context<'_>) -> HashMap<u32, f32> {
-        let mut taste = HashMap::new();
+    fn taste(&self, context: &Context<'_>) -> FxHashMap<u32, f32> {
+        let mut taste = FxHashMap::default();
         if self.config.category == 0.0 {
             return taste;
         }
@@ -184,12 +185,14 @@ impl Popularity {
     }
 
     /// The three parts of the score of item `i`: overall, recent, within its category.
-    fn parts(&self, i: usize, taste: &HashMap<u32, f32>) -> [f32; 3] {
-        let liked = taste.get(&self.category[i]).copied().unwrap_or(0.0);
+    fn parts(&self, i: usize, taste: &FxHashMap<u32, f32>) -> [f32; 3] {
+        // A column that does not count is not fetched: most of what a score costs is waiting for memory.
+        let part = |weight: f32, column: &[f32]| if weight == 0.0 { 0.0 } else { weight * column[i] };
+        let liked = if taste.is_empty() { None } else { taste.get(&self.category[i]) };
         [
-            self.config.overall * self.overall[i],
-            self.config.recent * self.recent[i],
-            self.config.category * liked * self.in_category[i],
+            part(self.config.overall, &self.overall),
+            part(self.config.recent, &self.recent),
+            part(self.config.category * liked.copied().unwrap_or(0.0), &self.in_category),
         ]
     }
 }

@@ -102,7 +102,15 @@ impl Reader {
     /// [`DataError::Artefact`] if the file is missing, cut short, changed, or of another format.
     pub fn open(path: &Path) -> Result<Reader> {
         let fail = |why: String| DataError::Artefact { path: path.to_path_buf(), why };
-        let bytes = std::fs::read(path).map_err(|e| fail(e.to_string()))?;
+        Reader::of_bytes(path, std::fs::read(path).map_err(|e| fail(e.to_string()))?)
+    }
+
+    /// Checks the content of a file; errors name `path`.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Reader> {
+        let fail = |why: String| DataError::Artefact { path: path.to_path_buf(), why };
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| fail(e.to_string()))?;
         let entry = |key: &str| header.metadata().as_ref().and_then(|m| m.get(key)).cloned();
         let meta = entry(META).ok_or_else(|| fail(format!("expected a {META} header")))?;

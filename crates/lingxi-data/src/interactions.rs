@@ -52,8 +52,10 @@ impl EventKind {
 
     /// Reads a name as shops write it (`purchase`, `addtocart`, `pv` ...); `None` if it is not known.
     pub fn parse(name: &str) -> Option<EventKind> {
-        let name = name.trim().to_ascii_lowercase();
-        Some(match name.as_str() {
+        let name = name.trim();
+        // Most files write it in lower case; this is asked for every row.
+        let lower = name.bytes().any(|b| b.is_ascii_uppercase()).then(|| name.to_ascii_lowercase());
+        Some(match lower.as_deref().unwrap_or(name) {
             "view" | "pv" | "pageview" | "page_view" | "impression" | "read" | "watch" | "play" | "listen" => {
                 EventKind::View
             }

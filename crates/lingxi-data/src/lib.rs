@@ -6,7 +6,8 @@
 //!
 //! In reading order: [`ids`] name things, [`interactions`] hold what happened, [`catalog`] what is sold, [`vectors`] what
 //! the goods mean, [`decision`] what was shown and what came of it, [`stage`] the four traits of the way, [`split`] how
-//! the past is divided into training, validation and test, [`ingest`] how files become all this.
+//! the past is divided into training, validation and test, [`ingest`] how files become all this, [`records`] how rows come in
+//! and go out one by one.
 
 pub mod artefact;
 pub mod catalog;
@@ -16,6 +17,7 @@ pub mod fingerprint;
 pub mod ids;
 pub mod ingest;
 pub mod interactions;
+pub mod records;
 pub mod split;
 pub mod stage;
 pub mod text;

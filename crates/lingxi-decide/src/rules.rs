@@ -6,8 +6,9 @@
 
 use crate::{DecideError, Result};
 use lingxi_data::{Catalog, CategoryId, Context, EventKind, ItemId, Scored, Slot};
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 
 /// The rules as a recipe writes them; everything left out allows.
@@ -195,11 +196,11 @@ impl Rules {
             Repeats::After { days } => Some(context.now.saturating_sub(i64::from(days) * 86_400)),
         };
         let history = &context.history;
-        let bought = since.map_or_else(HashSet::new, |since| {
+        let bought = since.map_or_else(FxHashSet::default, |since| {
             let had = |i: &usize| history.at[*i] > since && self.config.bought_by.contains(&history.kinds[*i]);
             (0..history.len()).filter(had).map(|i| history.items[i]).collect()
         });
-        Allowed { rules: self, bought, withdrawn: None, taken: HashSet::new() }
+        Allowed { rules: self, bought, withdrawn: None, taken: FxHashSet::default() }
     }
 }
 
@@ -207,11 +208,11 @@ impl Rules {
 #[derive(Clone, Debug)]
 pub struct Allowed<'a> {
     rules: &'a Rules,
-    bought: HashSet<ItemId>,
+    bought: FxHashSet<ItemId>,
     /// Goods that the shop took away since the rules were made.
     withdrawn: Option<&'a HashSet<ItemId>>,
     /// What the shopper took, where places are kept for other goods.
-    taken: HashSet<ItemId>,
+    taken: FxHashSet<ItemId>,
 }
 
 impl<'a> Allowed<'a> {
@@ -226,8 +227,8 @@ impl<'a> Allowed<'a> {
         if self.rules.config.new_every.is_none() {
             return;
         }
-        let taken: HashSet<ItemId> = context.history.items.iter().copied().collect();
-        let mut of_category: HashMap<CategoryId, usize> = HashMap::new();
+        let taken: FxHashSet<ItemId> = context.history.items.iter().copied().collect();
+        let mut of_category: FxHashMap<CategoryId, usize> = FxHashMap::default();
         let counts = |item: &&ItemId| {
             let (most, category) = (self.rules.config.per_category, self.rules.category.get(item.index()).copied());
             let (Some(most), Some(category)) = (most, category.flatten()) else { return true };
@@ -281,9 +282,9 @@ impl<'a> Allowed<'a> {
 
     /// Candidates that a rule kept away although they scored above an item that was shown for its score, best first.
     pub fn kept_away(&self, scored: &Scored, slots: &[Slot]) -> Vec<KeptAway> {
-        let places: HashMap<ItemId, usize> = scored.items.iter().enumerate().map(|(i, item)| (*item, i)).collect();
+        let places: FxHashMap<ItemId, usize> = scored.items.iter().enumerate().map(|(i, item)| (*item, i)).collect();
         let last = slots.iter().filter(|s| !s.explored).filter_map(|s| places.get(&s.item)).max().copied().unwrap_or(0);
-        let shown: HashSet<ItemId> = slots.iter().map(|s| s.item).collect();
+        let shown: FxHashSet<ItemId> = slots.iter().map(|s| s.item).collect();
         let missing = scored.items.iter().zip(&scored.scores).take(last).filter(|(item, _)| !shown.contains(item));
         let repeat = |item| self.taken.contains(&item).then_some(Rule::PlaceForNew);
         let kept = |(&item, &score)| {

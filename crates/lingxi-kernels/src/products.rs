@@ -33,6 +33,45 @@ pub(crate) fn dot_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
 }
 
 per_level! {
+    /// `out[i]` becomes [`dot`] of `a` and row `rows[i]` of a table whose rows are as long as `a`. Rows that lie far apart
+    /// are fetched ahead, so that their memory is waited for once and not once each.
+    ///
+    /// # Panics
+    /// If there are not as many rows as places in `out`, or a row lies outside the table.
+    pub fn dot_rows(a: &[f32], table: &[f32], rows: &[u32], out: &mut [f32]) = dot_rows_body
+}
+
+/// How far ahead rows are fetched, in numbers: enough to cover the wait, little enough to stay in the nearest cache.
+const AHEAD: usize = 768;
+
+#[inline(always)]
+fn dot_rows_body<const FMA: bool>(a: &[f32], table: &[f32], rows: &[u32], out: &mut [f32]) {
+    assert_eq!(rows.len(), out.len(), "dot_rows: {} rows for {} places", rows.len(), out.len());
+    let row = |at: u32| &table[at as usize * a.len()..(at as usize + 1) * a.len()];
+    let ahead = (AHEAD / a.len().max(1)).max(1);
+    rows.iter().take(ahead).for_each(|&at| prefetch(row(at)));
+    for (i, out) in out.iter_mut().enumerate() {
+        if let Some(&next) = rows.get(i + ahead) {
+            prefetch(row(next));
+        }
+        *out = dot_body::<FMA>(a, row(rows[i]));
+    }
+}
+
+/// Asks for memory that will be read soon.
+#[inline(always)]
+pub fn prefetch<T>(row: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in row.chunks(64 / size_of::<T>().clamp(1, 64)) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing that a program can see, and the address lies in `row`.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = row;
+}
+
+per_level! {
     /// Adds `alpha * x[i]` to `y[i]`.
     ///
     /// # Panics

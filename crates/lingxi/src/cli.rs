@@ -39,6 +39,10 @@ pub enum Command {
     Snapshots(SnapshotsArgs),
     /// Make, list and take away the keys that open a server to the network
     Keys(KeysArgs),
+    /// Send a file of events or goods to a running server
+    Import(ImportArgs),
+    /// Fetch all events, goods, shoppers or decisions from a running server
+    Export(ExportArgs),
 }
 
 /// The demo's data.
@@ -284,6 +288,75 @@ pub enum KeysAction {
         /// Whose it was
         name: String,
     },
+}
+
+/// A running server.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// Its address
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8088")]
+    pub at: String,
+    /// The API key, where the server asks for one
+    #[arg(long, value_name = "KEY", env = "LINGXI_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+}
+
+/// What can be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sendable {
+    /// What shoppers did
+    Events,
+    /// What is sold
+    Items,
+}
+
+/// What can be fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fetchable {
+    /// What shoppers did
+    Events,
+    /// What is sold
+    Items,
+    /// Who there is
+    Users,
+    /// What was shown, and what came of it
+    Decisions,
+}
+
+/// `lingxi import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// What the rows are
+    #[arg(value_enum)]
+    pub what: Sendable,
+    /// JSON lines, or Parquet if its name ends so
+    pub file: PathBuf,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Rows sent under this word before are not stored again; if absent, what was sent in the same file
+    #[arg(long, value_name = "WORD")]
+    pub once: Option<String>,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lingxi export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// What to fetch
+    #[arg(value_enum)]
+    pub what: Fetchable,
+    /// Where to write: JSON lines, or Parquet if the name ends so
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The server.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[cfg(test)]

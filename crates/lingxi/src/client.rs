@@ -65,24 +65,30 @@ impl Client {
         self.read(path, answer)
     }
 
-    /// As [`Client::post`], with a body of any length that is read while it is sent, under an idempotency key.
+    /// As [`Client::post`], with a body of any length that is read while it is sent, under an idempotency key if there is one.
+    /// Nothing is sent before the server is ready to take it.
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub fn upload(&self, path: &str, key: &str, length: u64, body: &mut dyn Read) -> Result<Value> {
+    pub fn upload(&self, path: &str, key: Option<&str>, length: u64, mut body: &mut dyn Read) -> Result<Value> {
         let request = self.keyed(self.agent.post(self.url(path)));
-        let request = request.header("idempotency-key", key).header("content-length", length.to_string());
-        let mut body = body;
+        let request = request.header("content-length", length.to_string()).header("expect", "100-continue");
+        let request = match key {
+            Some(key) => request.header("idempotency-key", key),
+            None => request,
+        };
         let answer = self.checked(path, request.send(SendBody::from_reader(&mut body)))?;
         self.read(path, answer)
     }
 
-    /// The bytes that the server answers to GET `path`, as they come.
+    /// The bytes that the server answers to GET `path`, as they come, and about how many rows they hold if it says so.
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub fn download(&self, path: &str) -> Result<impl Read + use<>> {
-        Ok(self.get_bytes(path)?.into_body().into_reader())
+    pub fn download(&self, path: &str) -> Result<(Option<u64>, impl Read + use<>)> {
+        let answer = self.get_bytes(path)?;
+        let rows = answer.headers().get("lingxi-rows").and_then(|rows| rows.to_str().ok()?.parse().ok());
+        Ok((rows, answer.into_body().into_reader()))
     }
 
     fn get_bytes(&self, path: &str) -> Result<Response<Body>> {

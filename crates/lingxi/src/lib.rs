@@ -6,7 +6,7 @@
 //! - what a person can ask for: [`cli`], and one file per answer: [`commands`]
 //! - where models and demo data come from: [`assets`]
 //! - how logs become a snapshot and a shopper a slate: [`pipeline`], which calls the [`stages`] by name; [`recipe`] is what
-//!   the shop asks for, [`site`] and [`shelf`] where it happens, [`snapshot`] what comes out,
+//!   the shop asks for, [`site`] and [`shelf`] where it happens, [`seal`] whether that is still as it was, [`snapshot`] what comes out,
 //!   [`reasons`] why each item
 //! - what is kept to go back to: [`kept`]; how a shop learns while it serves: [`workshop`]
 //! - what keeps and answers: [`store`] makes events durable, [`live`] knows what each shopper did since the models were
@@ -26,6 +26,7 @@ pub mod assets;
 pub mod pipeline;
 pub mod reasons;
 pub mod recipe;
+pub mod seal;
 pub mod shelf;
 pub mod site;
 pub mod snapshot;

@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         Command::Build(args) => commands::build::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
         Command::Snapshots(args) => commands::snapshots::run(&args),
+        Command::Import(args) => commands::import::run(&args),
+        Command::Export(args) => commands::export::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -236,7 +236,11 @@ impl Recipe {
         turns.into_iter().map(|turn| Recipe { split: Some(turn), ..self.clone() }).collect()
     }
 
-    fn parse(text: &str, path: &Path) -> anyhow::Result<Recipe> {
+    /// Reads the text of a recipe; errors name `path`.
+    ///
+    /// # Errors
+    /// As [`Recipe::read`].
+    pub fn parse(text: &str, path: &Path) -> anyhow::Result<Recipe> {
         let recipe: Recipe = toml::from_str(text).map_err(|why| {
             let message = format!("recipe {}: {}", path.display(), why.to_string().trim_end());
             UserError::new(message, "mend that line; recipes/completejourney.toml shows every table")

@@ -1,8 +1,9 @@
 //! Where a build's artefacts lie: `<root>/<stage>/<fingerprint>/`, one folder each.
 //!
-//! A stage asks for its artefact by the fingerprint of all that it depends on. If the folder is there and reads well, it is
-//! reused; otherwise the stage makes it, and it is put in place whole or not at all. Each stage keeps its newest few.
+//! A stage asks for its artefact by the fingerprint of all that it depends on. If the folder is there, its seal is whole and it reads
+//! well, it is reused; otherwise the stage makes it, and it is put in place whole or not at all. Each stage keeps its newest few.
 
+use crate::seal;
 use anyhow::{Context as _, Result};
 use lingxi_data::Fingerprint;
 use serde::{Deserialize, Serialize};
@@ -100,12 +101,13 @@ impl Shelf {
         let place = Place { stage: stage.to_owned(), key };
         let folder = self.folder(&place);
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(place);
+        let checked = || seal::check(&folder).map_err(Into::into).and_then(|()| load(&folder));
         if self.mode == Mode::Sealed {
-            let artefact = load(&folder).with_context(|| format!("{stage}: expected the artefact {key}"))?;
+            let artefact = checked().with_context(|| format!("{stage}: expected the artefact {key}"))?;
             return Ok((artefact, true));
         }
         if self.mode == Mode::Reuse && folder.is_dir() {
-            match load(&folder) {
+            match checked() {
                 Ok(artefact) => return Ok((artefact, true)),
                 Err(why) => tracing::warn!("{stage}: the kept artefact does not read ({why:#}); making it again"),
             }
@@ -115,6 +117,7 @@ impl Shelf {
         remove(&beside)?;
         std::fs::create_dir_all(&beside).with_context(|| format!("cannot create {}", beside.display()))?;
         save(&artefact, &beside).with_context(|| format!("cannot save the artefact of {stage}"))?;
+        seal::close(&beside).with_context(|| format!("cannot seal the artefact of {stage}"))?;
         let place = || {
             // On disk before it has its name, and the name before anybody builds on it.
             sync(&beside)?;

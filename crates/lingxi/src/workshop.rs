@@ -238,3 +238,32 @@ fn last_lines(from: impl Read) -> String {
     }
     Vec::from(last).join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Progress;
+
+    fn workshop(every_hours: Option<f64>) -> Workshop {
+        let mut recipe = Recipe::built_in("ml-100k").expect("it comes with the program");
+        recipe.serve.rebuild.every_hours = every_hours;
+        let site = Site::new(PathBuf::new(), 1, Progress::silent(), false).expect("there is a cache");
+        let order = Order { recipe: "no.toml".into(), data: "no".into(), store: "no.sqlite".into() };
+        Workshop::new(order, &recipe, site, 1)
+    }
+
+    #[test]
+    fn a_build_is_due_when_its_hours_are_over_and_none_is_running() {
+        let ago = |hours: u64| Instant::now().checked_sub(Duration::from_secs(3600 * hours)).expect("booted long ago");
+        assert!(!workshop(None).is_due(ago(1)), "nobody asked for builds");
+        let every_half = workshop(Some(0.5));
+        assert!(every_half.is_due(ago(1)));
+        assert!(!every_half.is_due(Instant::now()), "just published");
+        assert!(every_half.begin() && !every_half.begin(), "one at a time");
+        assert!(!every_half.is_due(ago(1)), "one is running");
+        every_half.build(|| 7, |_| unreachable!("there is no such recipe"));
+        let last = every_half.told().last.expect("it ended");
+        assert!(last.error.is_some_and(|why| !why.is_empty()) && last.finished == 7);
+        assert!(!every_half.is_due(ago(1)), "one that failed is not tried again at once");
+    }
+}

@@ -18,6 +18,7 @@ use crate::error::{BehaviourError, Result};
 use crate::pairs::Pairs;
 use lingxi_data::ItemId;
 use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 
 /// Contexts scored at once: one cache line of weights an item.
 pub(crate) const LANES: usize = 16;
@@ -111,11 +112,21 @@ impl Neighbours {
 
     /// `x B` for one shopper and some items.
     pub fn some(&self, x: &[(usize, f32)], items: &[ItemId], out: &mut [f32]) {
-        let mut weights = vec![0.0f32; self.n()];
-        x.iter().for_each(|&(i, weight)| weights[i] = weight);
-        for (j, out) in items.iter().zip(out) {
-            let entries = self.range(j.index());
-            *out = entries.map(|e| weights[self.from[e] as usize] * (self.behaviour[e] + self.language[e])).sum();
+        // Few neighbours of an item are in a shopper's past: one bit each stays in the nearest cache, and says which are.
+        let mut past = vec![0u64; self.n().div_ceil(64)];
+        x.iter().for_each(|&(i, _)| past[i / 64] |= 1 << (i % 64));
+        let weights: FxHashMap<u32, f32> = x.iter().map(|&(i, weight)| (i as u32, weight)).collect();
+        for (at, (j, out)) in items.iter().zip(out).enumerate() {
+            // The next column lies anywhere: it is fetched while this one is read.
+            if let Some(next) = items.get(at + 1) {
+                let range = self.range(next.index());
+                lingxi_kernels::prefetch(&self.from[range.clone()]);
+                lingxi_kernels::prefetch(&self.behaviour[range.clone()]);
+                lingxi_kernels::prefetch(&self.language[range]);
+            }
+            let taken = |e: &usize| past[self.from[*e] as usize / 64] >> (self.from[*e] % 64) & 1 == 1;
+            let entries = self.range(j.index()).filter(taken);
+            *out = entries.map(|e| weights[&self.from[e]] * (self.behaviour[e] + self.language[e])).sum();
         }
     }
 

@@ -1,5 +1,5 @@
 //! Parquet in record batches, only the wanted columns. Whatever the column types, four are left after a vectorised
-//! cast: whole numbers, numbers, times in seconds, text.
+//! cast: whole numbers, numbers, times in seconds, text. One thread decodes while another takes the rows.
 
 use super::lines::share;
 use super::table::{Cell, Row, Visit, unreadable};
@@ -11,14 +11,17 @@ use arrow_cast::cast;
 use arrow_cast::display::array_value_to_string;
 use arrow_schema::{DataType, TimeUnit};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use std::borrow::Cow;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 const BATCH: usize = 8192;
+/// Batches that wait for the thread that takes the rows.
+const AHEAD: usize = 2;
 const MAX_FIXED_BYTES: i32 = 1 << 16;
 
 /// An opened Parquet file.
@@ -53,28 +56,47 @@ impl Columnar {
         let slots: Vec<usize> = wanted.iter().map(|w| order.partition_point(|o| o < w)).collect();
         let mask = ProjectionMask::roots(self.builder.parquet_schema(), order);
         let builder = self.builder.with_projection(mask).with_batch_size(BATCH);
-        let mut reader = guarded(&self.path, || builder.build().map_err(|e| e.to_string()))?;
-        let mut row = 0u64;
-        while let Some(columns) = guarded(&self.path, || {
-            reader.next().map(|batch| batch.map_err(|e| e.to_string()).and_then(|b| typed_columns(&b))).transpose()
-        })
-        .map_err(|e| after_row(e, row))?
-        {
-            let n = columns.first().map_or(0, Typed::len);
-            let mut cells = Vec::with_capacity(slots.len());
-            for i in 0..n {
-                row += 1;
-                cells.clear();
-                cells.extend(slots.iter().map(|&s| columns[s].cell(i)));
-                visit(Row { line: row, cells: Ok(&cells), done: share(row, total) })?;
+        let reader = guarded(&self.path, || builder.build().map_err(|e| e.to_string()))?;
+        let (decoded, batches) = sync_channel(AHEAD);
+        std::thread::scope(|scope| {
+            // If the rows are not taken to the end, the channel closes and the thread ends.
+            scope.spawn(|| decode(&self.path, reader, decoded));
+            let mut row = 0u64;
+            for columns in batches {
+                let columns: Vec<Typed> = columns.map_err(|e| after_row(e, row))?;
+                let n = columns.first().map_or(0, Typed::len);
+                let mut cells = Vec::with_capacity(slots.len());
+                for i in 0..n {
+                    row += 1;
+                    cells.clear();
+                    cells.extend(slots.iter().map(|&s| columns[s].cell(i)));
+                    visit(Row { line: row, cells: Ok(&cells), done: share(row, total) })?;
+                }
             }
+            Ok(())
+        })
+    }
+}
+
+/// Sends batch after batch until the file ends, is found damaged, or nobody listens.
+fn decode(path: &Path, mut reader: ParquetRecordBatchReader, to: SyncSender<Result<Vec<Typed>>>) {
+    loop {
+        let batch = guarded(path, || {
+            reader.next().map(|batch| batch.map_err(|e| e.to_string()).and_then(|b| typed_columns(&b))).transpose()
+        });
+        let last = batch.is_err();
+        let Some(batch) = batch.transpose() else { return };
+        if to.send(batch).is_err() || last {
+            return;
         }
-        Ok(())
     }
 }
 
 /// The reader reserves memory by what the footer says, so the footer must fit the file before it is believed.
-fn believable(builder: &ParquetRecordBatchReaderBuilder<File>, size: u64) -> std::result::Result<(), String> {
+pub(crate) fn believable(
+    builder: &ParquetRecordBatchReaderBuilder<File>,
+    size: u64,
+) -> std::result::Result<(), String> {
     for column in builder.metadata().row_groups().iter().flat_map(|group| group.columns()) {
         let (start, length) = column.byte_range();
         if start.checked_add(length).is_none_or(|end| end > size) {
@@ -97,7 +119,7 @@ fn after_row(error: DataError, row: u64) -> DataError {
 }
 
 /// Runs a step of the Parquet reader. It may panic on a damaged file, which is the file's fault and so an error.
-fn guarded<T>(path: &Path, step: impl FnOnce() -> std::result::Result<T, String>) -> Result<T> {
+pub(crate) fn guarded<T>(path: &Path, step: impl FnOnce() -> std::result::Result<T, String>) -> Result<T> {
     let remedy = "the file is damaged or cut short: export or download it again";
     let fail = |got: String| InputError::new(path, "a sound Parquet file", got, remedy).into();
     match catch_unwind(AssertUnwindSafe(step)) {

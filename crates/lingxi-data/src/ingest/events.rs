@@ -3,13 +3,13 @@
 
 use super::clean::{Clean, Rule, UnknownItems};
 use super::guess::{self, Chooser};
-use super::ids::{self, Ids};
+use super::ids::{self, Ids, Pending};
 use super::report::Role;
 use super::scan::{Note, Refused, Run, Taken};
 use super::source::{EventFile, Format};
 use super::table::Cell;
 use super::time;
-use crate::{EventKind, ItemId, Result};
+use crate::{EventKind, InputError, ItemId, Result};
 
 /// What orders the rows of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,8 @@ struct Layout {
 pub(crate) struct EventReader<'a> {
     pub clean: &'a Clean,
     pub users: &'a mut Ids,
+    /// Shoppers of the last rows, which have no id yet.
+    pub pending: Pending,
     pub items: &'a mut Ids,
     /// Items below this are in the catalogue; `None` if there is no catalogue.
     pub known_items: Option<usize>,
@@ -78,9 +80,12 @@ impl EventReader<'_> {
         let mut chooser = Chooser::new(&opened.path, &opened.names);
         let layout = lay_out(file, &mut chooser, opened.format)?;
         let choice = chooser.done();
-        self.raw.files.push((self.raw.users.len(), layout.clock, run.report.files.len()));
+        self.raw.files.push((self.raw.items.len(), layout.clock, run.report.files.len()));
+        let path = opened.path.clone();
         run.scan(Role::Events, opened, choice, &mut |cells, note| self.take(&layout, cells, note))?;
-        Ok(())
+        self.pending.settle(self.users, &mut self.raw.users).map_err(|refused| {
+            InputError::new(path, "fewer than 2^32 - 1 different shoppers", refused.what, "split the log").into()
+        })
     }
 
     /// Checks a row and appends it. Ids are given last, so that a refused row leaves none behind.
@@ -92,11 +97,10 @@ impl EventReader<'_> {
         let value = self.value(layout, kind, cells, note)?;
         let unit_price = self.unit_price(layout, cells, value)?;
         let item = self.item(&cells[layout.item], note)?;
-        let user = self.users.take(&cells[layout.user], "user", self.clean)?;
+        self.pending.take(&cells[layout.user], self.users, &mut self.raw.users)?;
         if let Some(price) = unit_price {
             self.note_price(item, price);
         }
-        self.raw.users.push(user);
         self.raw.items.push(ItemId(item));
         self.raw.at.push(at);
         self.raw.kinds.push(kind);
@@ -115,7 +119,7 @@ impl EventReader<'_> {
     }
 
     fn at(&self, layout: &Layout, cells: &[Cell<'_>]) -> Taken<i64> {
-        let Some(slot) = layout.at else { return Ok(self.raw.users.len() as i64) };
+        let Some(slot) = layout.at else { return Ok(self.raw.items.len() as i64) };
         let cell = &cells[slot];
         let refused = || Refused::new(Rule::BadTimestamp, "at", format!("time {}", cell.show()));
         if layout.clock == Clock::Position {
@@ -187,7 +191,7 @@ impl EventReader<'_> {
     }
 
     fn item(&mut self, cell: &Cell<'_>, note: &mut Note<'_>) -> Taken<u32> {
-        let Some(known) = self.known_items else { return self.items.take(cell, "item", self.clean) };
+        let Some(known) = self.known_items else { return self.items.take_checked(cell) };
         let may_grow = self.clean.runs(Rule::UnknownItem) && self.clean.unknown_items == UnknownItems::Keep;
         let what = || format!("item {} is not in the catalogue", cell.show());
         let id = self.items.find(cell, may_grow).ok_or_else(|| Refused::new(Rule::UnknownItem, "item", what()))?;

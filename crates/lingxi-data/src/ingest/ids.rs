@@ -17,7 +17,12 @@ impl Ids {
     /// The id of a cell, a new one if it was never seen.
     pub(crate) fn take(&mut self, cell: &Cell<'_>, field: &'static str, clean: &Clean) -> Taken<u32> {
         check(cell, field, clean)?;
-        self.find(cell, true).ok_or_else(|| Refused::new(Rule::HugeId, field, "more than 2^32 - 1 different ids"))
+        self.take_checked(cell)
+    }
+
+    /// The same for a cell that [`check`] passed.
+    pub(crate) fn take_checked(&mut self, cell: &Cell<'_>) -> Taken<u32> {
+        self.find(cell, true).ok_or_else(too_many)
     }
 
     /// The id of a cell that [`check`] passed; `None` if it was never seen and may not be new.
@@ -44,6 +49,45 @@ impl Ids {
     fn of_name(&mut self, name: &str, may_grow: bool) -> Option<u32> {
         if may_grow { self.names.intern(name) } else { self.names.get(name) }
     }
+}
+
+/// Names of many rows, which get their ids together: a search in a large table mostly waits for memory, and many searches
+/// wait together.
+#[derive(Default)]
+pub(crate) struct Pending {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Pending {
+    /// Names that wait at most.
+    const MOST: usize = 8192;
+
+    /// Appends the id of a cell that [`check`] passed to `to`, now or with a later call; [`Pending::settle`] is the last.
+    pub(crate) fn take(&mut self, cell: &Cell<'_>, ids: &mut Ids, to: &mut Vec<u32>) -> Taken {
+        let Cell::Text(bytes) = cell else {
+            self.settle(ids, to)?;
+            to.push(ids.find(cell, true).ok_or_else(too_many)?);
+            return Ok(());
+        };
+        self.text.push_str(&String::from_utf8_lossy(bytes));
+        self.ends.push(self.text.len());
+        if self.ends.len() < Pending::MOST { Ok(()) } else { self.settle(ids, to) }
+    }
+
+    /// Gives all that wait their ids.
+    pub(crate) fn settle(&mut self, ids: &mut Ids, to: &mut Vec<u32>) -> Taken {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let names = starts.zip(&self.ends).map(|(start, end)| &self.text[start..*end]);
+        let settled = ids.names.intern_all(names, to).ok_or_else(too_many);
+        self.text.clear();
+        self.ends.clear();
+        settled
+    }
+}
+
+fn too_many() -> Refused {
+    Refused::new(Rule::HugeId, "id", "more than 2^32 - 1 different ids")
 }
 
 /// Checks that a cell can be an id.

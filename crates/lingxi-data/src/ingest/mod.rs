@@ -11,7 +11,7 @@
 //! in what came after the files were written.
 
 pub mod clean;
-mod columnar;
+pub(crate) mod columnar;
 mod delimited;
 mod events;
 mod guess;
@@ -20,7 +20,7 @@ mod items;
 mod jsonl;
 mod knowledge;
 mod later;
-mod lines;
+pub(crate) mod lines;
 pub mod report;
 mod scan;
 mod sequence;
@@ -117,7 +117,8 @@ fn read_events(
     run: &mut Run<'_>,
 ) -> Result<(Raw, Vec<(f64, u32)>)> {
     let (clean, raw) = (&source.clean, Raw::default());
-    let mut reader = EventReader { clean, users, items, known_items, raw, unit_prices: Vec::new() };
+    let (pending, unit_prices) = Default::default();
+    let mut reader = EventReader { clean, users, pending, items, known_items, raw, unit_prices };
     for file in &source.events {
         reader.read(file, run)?;
     }

@@ -6,7 +6,10 @@ use super::events::{Clock, Raw};
 use super::report::Report;
 use super::source::Part;
 use crate::{EventKind, Interactions, ItemId, Result};
-use std::collections::{BTreeMap, HashMap};
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Sorts, cleans and cuts into parts; `parts[f]` is the part of event file `f`.
 ///
@@ -20,12 +23,8 @@ pub(crate) fn arrange(
     clean: &Clean,
     report: &mut Report,
 ) -> Result<(Interactions, BTreeMap<Part, Interactions>)> {
-    let (mut order, offsets) = by_user(&raw, n_users);
-    for user in 0..n_users {
-        // The row number as second key makes the sort stable.
-        order[offsets[user]..offsets[user + 1]].sort_unstable_by_key(|&row| (raw.at[row as usize], row));
-    }
-    let (order, offsets) = cleaned(&raw, order, offsets, parts, clean, report);
+    let (order, offsets) = by_user(&raw, n_users);
+    let (order, offsets) = cleaned(&raw, order, &offsets, parts, clean, report);
     let mut split = BTreeMap::new();
     for part in [Part::Train, Part::Valid, Part::Test] {
         if parts.contains(&Some(part)) {
@@ -57,42 +56,118 @@ fn by_user(raw: &Raw, n_users: usize) -> (Vec<u32>, Vec<usize>) {
 
 type Same = (ItemId, EventKind, Option<Part>);
 
-/// Drops robots and duplicates, shopper by shopper, shrinking `order` in place.
+/// Shoppers that one thread takes at a time.
+const BLOCK: usize = 4096;
+
+/// Why a row goes.
+#[derive(Clone)]
+enum Why {
+    Robot(Arc<str>),
+    Exact,
+    /// After so many seconds.
+    Near(i64),
+}
+
+impl Why {
+    fn rule(&self) -> Rule {
+        match self {
+            Why::Robot(_) => Rule::Robot,
+            Why::Exact => Rule::ExactDuplicate,
+            Why::Near(_) => Rule::NearDuplicate,
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Why::Robot(why) => why.to_string(),
+            Why::Exact => "same event again".into(),
+            Why::Near(seconds) => format!("same event {seconds} s later"),
+        }
+    }
+}
+
+/// What became of some shoppers: how many rows of each are left, and which went.
+#[derive(Default)]
+struct Block {
+    kept: Vec<usize>,
+    gone: Vec<(u32, Why)>,
+}
+
+/// Sorts each shopper's rows by time and drops robots and duplicates, shrinking `order` in place. Blocks of shoppers are
+/// done in parallel, and counted in their order.
 fn cleaned(
     raw: &Raw,
     mut order: Vec<u32>,
-    offsets: Vec<usize>,
+    offsets: &[usize],
     parts: &[Option<Part>],
     clean: &Clean,
     report: &mut Report,
 ) -> (Vec<u32>, Vec<usize>) {
-    let mut kept = 0;
+    let mut left = order.as_mut_slice();
+    let mut work = Vec::new();
+    for bounds in offsets.windows(BLOCK + 1).step_by(BLOCK).chain(rest(offsets)) {
+        let (rows, after) = left.split_at_mut(bounds[bounds.len() - 1] - bounds[0]);
+        left = after;
+        work.push((rows, bounds));
+    }
+    let blocks: Vec<Block> =
+        work.into_par_iter().map(|(rows, bounds)| clean_block(raw, rows, bounds, parts, clean)).collect();
     let mut new_offsets = Vec::with_capacity(offsets.len());
     new_offsets.push(0);
+    let (mut end, mut user) = (0, 0);
+    for block in blocks {
+        for kept in block.kept {
+            order.copy_within(offsets[user]..offsets[user] + kept, end);
+            end += kept;
+            user += 1;
+            new_offsets.push(end);
+        }
+        for (row, why) in block.gone {
+            let (row, file) = (row as usize, raw.files[raw.file_of(row as usize)].2);
+            report.drop(why.rule(), file, u64::from(raw.lines[row]), || why.words());
+        }
+    }
+    order.truncate(end);
+    order.shrink_to_fit();
+    (order, new_offsets)
+}
+
+/// The bounds of the shoppers after the last whole block.
+fn rest(offsets: &[usize]) -> Option<&[usize]> {
+    let users = offsets.len() - 1;
+    let whole = users / BLOCK * BLOCK;
+    (whole < users).then(|| &offsets[whole..])
+}
+
+/// The rows of a few shoppers; `bounds` say where each one's begin and end. What is left of a shopper moves to their front.
+fn clean_block(raw: &Raw, rows: &mut [u32], bounds: &[usize], parts: &[Option<Part>], clean: &Clean) -> Block {
+    let mut block = Block::default();
     let mut seen = Seen::default();
-    for bounds in offsets.windows(2) {
-        let robot = clean.runs(Rule::Robot).then(|| robot(raw, &order[bounds[0]..bounds[1]], clean)).flatten();
+    for at in bounds.windows(2) {
+        let rows = &mut rows[at[0] - bounds[0]..at[1] - bounds[0]];
+        // The row number as second key makes the sort stable.
+        rows.sort_unstable_by_key(|&row| (raw.at[row as usize], row));
+        let robot = clean.runs(Rule::Robot).then(|| robot(raw, rows, clean)).flatten().map(Arc::from);
         seen.clear();
-        for i in bounds[0]..bounds[1] {
-            let row = order[i] as usize;
-            let file = raw.file_of(row);
-            let verdict = match &robot {
-                Some(why) => Some((Rule::Robot, why.clone())),
-                None => seen.repeats(raw, row, raw.files[file].1, parts[file], clean),
+        let mut kept = 0;
+        for i in 0..rows.len() {
+            let row = rows[i];
+            let file = raw.file_of(row as usize);
+            let why = match &robot {
+                Some(why) => Some(Why::Robot(Arc::clone(why))),
+                None => seen.repeats(raw, row as usize, raw.files[file].1, parts[file], clean),
             };
-            match verdict {
-                Some((rule, why)) => report.drop(rule, raw.files[file].2, u64::from(raw.lines[row]), || why),
+            match why {
+                Some(why) => block.gone.push((row, why)),
                 None => {
-                    order[kept] = row as u32;
+                    rows[kept] = row;
                     kept += 1;
                 }
             }
         }
-        new_offsets.push(kept);
+        block.kept.push(kept);
     }
-    order.truncate(kept);
-    order.shrink_to_fit();
-    (order, new_offsets)
+    block
 }
 
 /// Why these rows of one shopper, sorted by time, look like a robot's.
@@ -118,8 +193,8 @@ fn robot(raw: &Raw, rows: &[u32], clean: &Clean) -> Option<String> {
 /// What of one shopper was kept so far.
 #[derive(Default)]
 struct Seen {
-    exact: HashMap<(Same, u32), i64>,
-    last: HashMap<Same, i64>,
+    exact: FxHashMap<(Same, u32), i64>,
+    last: FxHashMap<Same, i64>,
 }
 
 impl Seen {
@@ -133,14 +208,7 @@ impl Seen {
     }
 
     /// Which rule this row breaks by repeating a kept one; rows come in time order.
-    fn repeats(
-        &mut self,
-        raw: &Raw,
-        row: usize,
-        clock: Clock,
-        part: Option<Part>,
-        clean: &Clean,
-    ) -> Option<(Rule, String)> {
+    fn repeats(&mut self, raw: &Raw, row: usize, clock: Clock, part: Option<Part>, clean: &Clean) -> Option<Why> {
         let same = (raw.items[row], raw.kinds[row], part);
         let at = raw.at[row];
         if clean.runs(Rule::ExactDuplicate) {
@@ -148,13 +216,13 @@ impl Seen {
             // Without a clock the place in the file is no property of the event.
             let again = self.exact.get(&key).is_some_and(|&before| before == at || clock == Clock::Order);
             if again {
-                return Some((Rule::ExactDuplicate, "same event again".into()));
+                return Some(Why::Exact);
             }
             self.exact.insert(key, at);
         }
         if clean.runs(Rule::NearDuplicate) && clock == Clock::Time {
             if let Some(&before) = self.last.get(&same).filter(|&&before| at - before <= clean.near_seconds) {
-                return Some((Rule::NearDuplicate, format!("same event {} s later", at - before)));
+                return Some(Why::Near(at - before));
             }
             self.last.insert(same, at);
         }
@@ -173,12 +241,12 @@ fn only(raw: &Raw, order: &[u32], offsets: &[usize], keep: impl Fn(usize) -> boo
     (rows, new_offsets)
 }
 
-fn pick<T: Copy>(column: &[T], order: &[u32]) -> Vec<T> {
-    order.iter().map(|&row| column[row as usize]).collect()
+fn pick<T: Copy + Send + Sync>(column: &[T], order: &[u32]) -> Vec<T> {
+    order.par_iter().map(|&row| column[row as usize]).collect()
 }
 
 /// Like [`pick`], but frees the column, so that the old and the new one are in memory for one column at a time.
-fn moved<T: Copy>(column: Vec<T>, order: &[u32]) -> Vec<T> {
+fn moved<T: Copy + Send + Sync>(column: Vec<T>, order: &[u32]) -> Vec<T> {
     pick(&column, order)
 }
 

@@ -121,24 +121,28 @@ impl Graph {
             *word |= bit;
             new
         };
+        let (mut unseen, mut cosines) = (Vec::with_capacity(self.most(layer)), vec![0.0; self.most(layer)]);
         let mut open: BinaryHeap<Near> = from.iter().copied().filter(|n| first_sight(n.node())).collect();
         let mut best: BinaryHeap<Reverse<Near>> = open.iter().copied().map(Reverse).collect();
         while let Some(at) = open.pop() {
             if best.len() >= width && best.peek().is_some_and(|worst| at < worst.0) {
                 break;
             }
-            for node in self.linked(at.node(), layer) {
-                if !first_sight(node) {
-                    continue;
-                }
-                let near = Near::new(nodes.cosine(query, node), node);
+            unseen.clear();
+            unseen.extend(self.linked(at.node(), layer).filter(|node| first_sight(*node)));
+            let cosines = &mut cosines[..unseen.len()];
+            nodes.cosines(query, &unseen, cosines);
+            for (node, cosine) in unseen.iter().zip(cosines) {
+                let near = Near::new(*cosine, *node);
                 if best.len() < width {
                     best.push(Reverse(near));
-                    open.push(near);
                 } else if let Some(mut worst) = best.peek_mut().filter(|worst| near > worst.0) {
                     *worst = Reverse(near);
-                    open.push(near);
+                } else {
+                    continue;
                 }
+                open.push(near);
+                lingxi_kernels::prefetch(&self.lists[self.list_at(*node, layer)]);
             }
         }
         // `Reverse` turns rising into falling: best first.

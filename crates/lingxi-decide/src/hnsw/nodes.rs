@@ -108,6 +108,12 @@ impl Nodes {
         lingxi_kernels::dot(unit, self.vector(node))
     }
 
+    /// The cosines to several nodes at once.
+    #[inline]
+    pub(super) fn cosines(&self, unit: &[f32], nodes: &[u32], out: &mut [f32]) {
+        lingxi_kernels::dot_rows(unit, &self.vectors, nodes, out);
+    }
+
     /// `query` at length 1, if it can be searched with.
     pub(super) fn prepare(&self, query: &[f32]) -> Option<Vec<f32>> {
         let mut query = query.to_vec();

@@ -4,7 +4,7 @@
 //! ordered by how often and how lately they came: an event counts half as much for every `half_life` later events.
 
 use lingxi_data::{Context, ItemId, Recall};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// Goods near one item, best first, at most as many as asked.
 pub type Neighbours = Box<dyn Fn(ItemId, usize) -> Vec<ItemId> + Send + Sync>;
@@ -29,7 +29,7 @@ impl HistoryRecall {
     /// Past goods, the most frequent and latest first; ties by lower id.
     fn past(&self, context: &Context<'_>) -> Vec<ItemId> {
         let items = context.history.items;
-        let mut weights: HashMap<ItemId, f32> = HashMap::new();
+        let mut weights: FxHashMap<ItemId, f32> = FxHashMap::default();
         for (i, item) in items.iter().enumerate() {
             let later = (items.len() - 1 - i) as f32;
             *weights.entry(*item).or_default() += (-later / self.half_life.max(f32::MIN_POSITIVE)).exp2();

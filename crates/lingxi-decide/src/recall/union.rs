@@ -1,7 +1,10 @@
 //! Several sources as one: the first of each, then the second of each, and so on, so that no source starves another.
+//!
+//! As everybody has a turn, little of what one source proposes is taken while the others have goods too. So each is asked
+//! for twice its share, and for all only if that was not enough: an index that looks for fewer goods looks at fewer.
 
 use lingxi_data::{Context, ItemId, Recall};
-use std::collections::HashSet;
+use rustc_hash::FxHashSet;
 
 /// Takes from its sources in turn, no item twice.
 pub struct Union {
@@ -21,14 +24,19 @@ impl Recall for Union {
     }
 
     fn recall(&self, context: &Context<'_>, k: usize) -> Vec<ItemId> {
-        let lists: Vec<Vec<ItemId>> = self.sources.iter().map(|s| s.recall(context, k)).collect();
-        in_turn(&lists, &[], k)
+        let take = |each: usize| {
+            let lists: Vec<Vec<ItemId>> = self.sources.iter().map(|s| s.recall(context, each)).collect();
+            in_turn(&lists, &[], k)
+        };
+        let twice_the_share = (2 * k).div_ceil(self.sources.len().max(1));
+        let taken = take(twice_the_share.min(k));
+        if taken.len() == k || twice_the_share >= k { taken } else { take(k) }
     }
 }
 
 /// Up to `k` items of `lists` in turn, no item twice and none of `without`.
 pub(super) fn in_turn(lists: &[Vec<ItemId>], without: &[ItemId], k: usize) -> Vec<ItemId> {
-    let mut seen: HashSet<ItemId> = without.iter().copied().collect();
+    let mut seen: FxHashSet<ItemId> = without.iter().copied().collect();
     let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
     let turns = (0..longest).flat_map(|turn| lists.iter().filter_map(move |list| list.get(turn)));
     turns.copied().filter(|item| seen.insert(*item)).take(k).collect()

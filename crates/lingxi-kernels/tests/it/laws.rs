@@ -58,6 +58,18 @@ proptest! {
     }
 
     #[test]
+    fn dots_with_many_rows_are_those_with_each_row_to_the_last_bit(
+        d in 0usize..100, n in 1usize..30, rows in vec(any::<u32>(), 0..80), numbers in vec(number(), 3100),
+    ) {
+        let (a, table) = (&numbers[..d], &numbers[100..100 + n * d]);
+        let rows: Vec<u32> = rows.iter().map(|row| row % n as u32).collect();
+        let mut got = vec![f32::NAN; rows.len()];
+        dot_rows(a, table, &rows, &mut got);
+        let want = rows.iter().map(|&row| dot(a, &table[row as usize * d..(row as usize + 1) * d]).to_bits());
+        prop_assert!(got.iter().map(|x| x.to_bits()).eq(want));
+    }
+
+    #[test]
     fn top_k_equals_sorting_with_ties_nan_and_infinities(
         scores in vec(prop_oneof![4 => (-3i8..3).prop_map(f32::from), 1 => Just(f32::NAN), 1 => Just(f32::INFINITY),
             1 => Just(f32::NEG_INFINITY), 2 => -1f32..1.0], 0..400),

@@ -7,6 +7,8 @@ pub mod assets;
 pub mod build;
 pub mod demo;
 pub mod evaluate;
+pub mod export;
+pub mod import;
 pub mod ingest;
 pub mod keys;
 pub mod reproduce;

@@ -1,6 +1,8 @@
 //! What every handler holds: the snapshot that answers and its live histories, the store and the counters, behind one
 //! `Arc`.
 
+use super::admission::Admission;
+use super::bulk::Bulk;
 use super::engine::Engine;
 use super::error::{Answer, Refusal};
 use super::gate::Gate;
@@ -14,8 +16,7 @@ use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::Instant;
-use tokio::sync::Semaphore;
+use std::time::{Duration, Instant};
 
 /// How a serving process behaves.
 #[derive(Clone, Copy, Debug)]
@@ -26,16 +27,19 @@ pub struct AppOptions {
     pub seed: u64,
     /// Unix seconds: the one clock of the process, an argument so that a test can hold it.
     pub clock: fn() -> i64,
-    /// Requests that may compute at once.
+    /// Requests that may compute at once; a few more wait behind each.
     pub compute: usize,
     /// Requests that may be under way; one more is refused as busy.
     pub in_flight: usize,
+    /// How long the server goes on after it was asked to stop, so that load balancers notice first.
+    pub farewell: Duration,
 }
 
 impl Default for AppOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        AppOptions { history: 200, seed: 0, clock: unix_seconds, compute: 2 * cores, in_flight: 1024 }
+        let farewell = Duration::from_secs(1);
+        AppOptions { history: 200, seed: 0, clock: unix_seconds, compute: cores, in_flight: 1024, farewell }
     }
 }
 
@@ -48,7 +52,7 @@ pub struct State {
     serving: RwLock<Arc<Serving>>,
     store: Store,
     options: AppOptions,
-    compute: Semaphore,
+    compute: Admission,
     pub(super) telemetry: Telemetry,
     pub(super) under_way: AtomicUsize,
     stopping: AtomicBool,
@@ -56,6 +60,7 @@ pub struct State {
     workshop: OnceLock<Workshop>,
     gate: OnceLock<Gate>,
     published: Mutex<Instant>,
+    pub(super) bulk: Bulk,
 }
 
 /// A snapshot and the histories in its dense ids: published together, kept by whoever started with it.
@@ -99,11 +104,12 @@ impl App {
         let engine = stocked(engine, &store)?;
         let serving = Serving::new(engine, options.history, built_with);
         serving.catch_up(&store)?;
-        Ok(App(Arc::new(State {
+        let app = App(Arc::new(State {
             serving: RwLock::new(Arc::new(serving)),
+            bulk: Bulk::open(store.path()),
             store,
             options,
-            compute: Semaphore::new(options.compute.max(1)),
+            compute: Admission::new(options.compute),
             telemetry: Telemetry::new(),
             under_way: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -111,7 +117,9 @@ impl App {
             workshop: OnceLock::new(),
             gate: OnceLock::new(),
             published: Mutex::new(Instant::now()),
-        })))
+        }));
+        Bulk::resume(&app);
+        Ok(app)
     }
 
     /// Gives it a workshop: the shop can learn while it serves.
@@ -146,14 +154,22 @@ impl App {
         }
     }
 
-    /// Runs `work` on a thread that may compute, as soon as fewer than [`AppOptions::compute`] others do. It keeps the
-    /// snapshot that it starts with.
+    /// Runs `work` on a thread that may compute, once it has its turn among [`AppOptions::compute`] others, or refuses it as
+    /// busy. It keeps the snapshot that it starts with.
     pub(super) async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce(&App, &Serving) -> Answer<T> + Send + 'static,
     ) -> Answer<T> {
+        let _place = self.compute.enter().await?;
+        self.conclude(work).await
+    }
+
+    /// As [`App::compute`], beside the others and never refused: for what must follow on something that is stored.
+    pub(super) async fn conclude<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&App, &Serving) -> Answer<T> + Send + 'static,
+    ) -> Answer<T> {
         let app = self.clone();
-        let _permit = self.compute.acquire().await.map_err(Refusal::internal)?;
         let work = move || work(&app, &app.serving());
         tokio::task::spawn_blocking(work).await.map_err(Refusal::internal)?
     }
@@ -249,6 +265,11 @@ impl State {
         }
     }
 
+    /// How long to go on after [`State::stop`].
+    pub(super) fn farewell(&self) -> Duration {
+        self.options.farewell
+    }
+
     /// Counts a request in; `None` if too many are under way. It is counted out when the guard is dropped.
     pub(super) fn enter(&self) -> Option<UnderWay<'_>> {
         let guard = UnderWay(&self.under_way);
@@ -289,6 +310,11 @@ impl Serving {
     /// The snapshot.
     pub fn engine(&self) -> &dyn Engine {
         &*self.engine
+    }
+
+    /// The number of the last event of the store that the snapshot was built with; 0: none.
+    pub fn built_with(&self) -> i64 {
+        self.built_with
     }
 
     /// The shopper's last events up to this moment.

@@ -61,6 +61,11 @@ impl Refusal {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message).remedy("send the same request again in a second")
     }
 
+    /// There is no room for more of this just now (429, with `Retry-After`).
+    pub fn too_many(code: &'static str, message: impl Into<String>) -> Refusal {
+        Refusal::new(StatusCode::TOO_MANY_REQUESTS, code, message)
+    }
+
     /// Something broke on our side (500); the cause goes to the log, not to the caller.
     pub fn internal(cause: impl std::fmt::Display) -> Refusal {
         tracing::error!("internal error: {cause}");
@@ -99,7 +104,7 @@ impl IntoResponse for Refusal {
         }
         let status = self.status;
         let mut response = (status, Json(Body { error: self.why })).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response

@@ -55,7 +55,7 @@ async fn store(app: &App, events: Vec<NewEvent>) -> Answer<Stored> {
 }
 
 /// The `Idempotency-Key` header: with it, row `i` has the key `header#i`.
-fn batch_key(headers: &HeaderMap) -> Answer<Option<&str>> {
+pub(super) fn batch_key(headers: &HeaderMap) -> Answer<Option<&str>> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let field = "Idempotency-Key";
     let text = value.to_str().map_err(|_| Refusal::input(field, "visible ASCII text", "other bytes"))?;
@@ -63,7 +63,7 @@ fn batch_key(headers: &HeaderMap) -> Answer<Option<&str>> {
 }
 
 /// The events of a body; `now` stands in where a row has no time.
-fn parse(body: &[u8], batch_key: Option<&str>, now: i64) -> Answer<Vec<NewEvent>> {
+pub(super) fn parse(body: &[u8], batch_key: Option<&str>, now: i64) -> Answer<Vec<NewEvent>> {
     let json: Value = serde_json::from_slice(body).map_err(|e| {
         Refusal::input("body", "a JSON array of feedback in UTF-8", e).remedy("correct the JSON at that place")
     })?;
@@ -78,7 +78,7 @@ fn parse(body: &[u8], batch_key: Option<&str>, now: i64) -> Answer<Vec<NewEvent>
     rows.iter().enumerate().map(|(at, row)| parse_row(at, row, batch_key, now)).collect()
 }
 
-fn parse_row(at: usize, row: &Value, batch_key: Option<&str>, now: i64) -> Answer<NewEvent> {
+pub(super) fn parse_row(at: usize, row: &Value, batch_key: Option<&str>, now: i64) -> Answer<NewEvent> {
     let Value::Object(fields) = row else {
         return Err(Refusal::input(format!("[{at}]"), "an object", type_name(row)));
     };

@@ -16,10 +16,10 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
 
 /// Most items in one request.
-const MAX_BATCH: usize = 1000;
+pub(super) const MAX_BATCH: usize = 1000;
 
 /// Most goods that may come between two builds.
-const MAX_GOODS: usize = 5000;
+pub(super) const MAX_GOODS: usize = 5000;
 
 /// Longest description of an item, in bytes.
 const MAX_TEXT: usize = 16 * 1024;
@@ -50,7 +50,7 @@ pub struct Items {
 /// An item as a shop sends it: Gorse's fields, and ours.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Sent {
+pub(super) struct Sent {
     item_id: String,
     #[serde(default)]
     is_hidden: bool,
@@ -149,12 +149,7 @@ async fn withdraw(app: &App, item: String, what: Withdrawal) -> Answer<Json<Touc
 /// Stores goods and makes them findable before it answers.
 async fn take_in(app: App, sent: Vec<Sent>) -> Answer<Json<Touched>> {
     if !app.serving().engine().reads_goods() {
-        return Err(Refusal::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "no_language_model",
-            "this snapshot cannot read new goods",
-        )
-        .remedy("build it with a recipe that names an encoder"));
+        return Err(cannot_read());
     }
     let goods = sent.into_iter().enumerate().map(|(at, sent)| good(at, sent)).collect::<Answer<Vec<_>>>()?;
     let held = app.compute(|app, _| Ok(app.store().read(|reader| reader.goods())?)).await?;
@@ -162,13 +157,25 @@ async fn take_in(app: App, sent: Vec<Sent>) -> Answer<Json<Touched>> {
         held.iter().filter(|good| good.body.is_some()).map(|good| good.item.as_str()).collect();
     described.extend(goods.iter().map(|good| good.item.as_str()));
     if described.len() > MAX_GOODS {
-        let message = format!("more than {MAX_GOODS} goods came since the build");
-        return Err(Refusal::new(StatusCode::CONFLICT, "too_many_goods", message)
-            .remedy("put them into the catalogue file and start lingxi serve again"));
+        return Err(too_many());
     }
     let touched = store(&app, goods).await?;
-    app.compute(|app, _| Ok(app.restock()?)).await?;
+    app.conclude(|app, _| Ok(app.restock()?)).await?;
     Ok(touched)
+}
+
+/// New goods need a language model.
+pub(super) fn cannot_read() -> Refusal {
+    let message = "this snapshot cannot read new goods";
+    Refusal::new(StatusCode::NOT_IMPLEMENTED, "no_language_model", message)
+        .remedy("build it with a recipe that names an encoder")
+}
+
+/// There is a limit to the goods that come between two builds.
+pub(super) fn too_many() -> Refusal {
+    let message = format!("more than {MAX_GOODS} goods came since the build");
+    Refusal::new(StatusCode::CONFLICT, "too_many_goods", message)
+        .remedy("put them into the catalogue file and start lingxi serve again")
 }
 
 /// Stores what became of goods; those that are known are hidden or shown from then on.
@@ -189,7 +196,7 @@ async fn store(app: &App, goods: Vec<Good>) -> Answer<Json<Touched>> {
 }
 
 /// Checks what was sent; `at` is its place in the batch.
-fn good(at: usize, sent: Sent) -> Answer<Good> {
+pub(super) fn good(at: usize, sent: Sent) -> Answer<Good> {
     let path = |field: &str| format!("[{at}].{field}");
     checked_id(&path("ItemId"), &sent.item_id)?;
     let label = |(name, value): (String, Value)| match value {
@@ -224,7 +231,7 @@ pub(super) fn known(serving: &Serving, item: &str) -> Answer<ItemId> {
     })
 }
 
-fn describe(serving: &Serving, item: ItemId) -> Item {
+pub(super) fn describe(serving: &Serving, item: ItemId) -> Item {
     let catalog = serving.engine().catalog();
     let labels = catalog.attributes.iter().filter_map(|column| {
         let value = column.values.get(item.index()).filter(|value| !value.is_empty())?;

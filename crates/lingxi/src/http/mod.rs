@@ -4,9 +4,13 @@
 //! wrong one is refused in one shape ([`error`]). This folder is the only place that knows async: from a handler to the
 //! dot product about six plain calls.
 
+mod admission;
 mod app;
 mod builds;
+mod bulk;
+mod connections;
 mod dashboard;
+pub mod doorway;
 mod engine;
 mod error;
 mod feedback;
@@ -29,7 +33,6 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
 use std::any::Any;
 use std::future::Future;
 use std::io;
@@ -40,17 +43,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 /// Longest body, in bytes.
 const MAX_BODY: usize = 4 << 20;
 
-/// How long the server goes on taking requests once it is asked to stop and `/health/ready` says so: load balancers
-/// notice first.
-const NOTICE: Duration = Duration::from_secs(1);
-
-/// How long requests under way may take from then on. With what waits for the disk the process ends within ten seconds.
-const DRAIN: Duration = Duration::from_secs(7);
+/// How long requests under way may take once no more are accepted.
+const DRAIN: Duration = Duration::from_secs(8);
 
 /// All endpoints.
 pub fn router(app: App) -> Router {
     Router::new()
         .route("/", get(page::index))
+        .route("/docs", get(page::docs))
         .route("/page/{name}", get(page::asset))
         .route("/favicon.ico", get(page::icon))
         .route("/api/feedback", get(shoppers::events).post(feedback::post))
@@ -64,6 +64,10 @@ pub fn router(app: App) -> Router {
         .route("/api/dashboard/evaluation", get(dashboard::evaluation))
         .route("/api/dashboard/curves", get(dashboard::curves))
         .route("/api/dashboard/stats", get(dashboard::stats))
+        .route("/api/export/{what}", get(bulk::export))
+        .route("/api/import/{what}", post(bulk::import))
+        .route("/api/imports", get(bulk::imports))
+        .route("/api/imports/{id}", get(bulk::progress))
         .route("/api/recommend/{user}", get(recommend::get))
         .route("/api/item-to-item/similar/{item}", get(similar::similar))
         .route("/api/search", get(similar::search))
@@ -79,18 +83,13 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Serves until Ctrl-C or SIGTERM, then answers what is under way, stores what waits and closes the store.
+/// Serves until Ctrl-C or SIGTERM. Then says through `/health/ready` that new work should go elsewhere, goes on for
+/// [`AppOptions::farewell`], answers what is under way, stores what waits and closes the store.
 ///
 /// # Errors
 /// Whatever the listener or the runtime says.
 pub fn serve(listener: TcpListener, app: App) -> io::Result<()> {
-    let stopping = app.clone();
-    let stop = async move {
-        stop_signal().await;
-        stopping.stop();
-        tokio::time::sleep(NOTICE).await;
-    };
-    serve_until(listener, app, stop)
+    serve_until(listener, app, stop_signal())
 }
 
 /// As [`serve`], until `stop` is ready.
@@ -108,17 +107,13 @@ pub fn serve_until(listener: TcpListener, app: App, stop: impl Future<Output = (
 
 async fn run(listener: TcpListener, app: App, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?.tap_io(|stream| {
-        // An answer is one small packet: do not wait for a second one to join it.
-        if let Err(e) = stream.set_nodelay(true) {
-            tracing::debug!("a connection keeps its delay: {e}");
-        }
-    });
+    let listener = tokio::net::TcpListener::from_std(listener)?;
     let (begin, begun) = tokio::sync::oneshot::channel::<()>();
     let stopping = app.clone();
     let graceful = async move {
         stop.await;
         stopping.stop();
+        tokio::time::sleep(stopping.farewell()).await;
         let _ = begin.send(());
     };
     let fold = async {
@@ -135,15 +130,14 @@ async fn run(listener: TcpListener, app: App, stop: impl Future<Output = ()> + S
             Err(_) => std::future::pending().await,
         }
     };
-    let server = axum::serve(listener, router(app.clone())).with_graceful_shutdown(graceful);
     tokio::select! {
-        served = server => served,
-        () = fold => Ok(()),
+        () = connections::serve(listener, router(app.clone()), graceful) => {}
+        () = fold => {}
         () = deadline => {
             tracing::warn!("requests were still under way {} seconds after the stop", DRAIN.as_secs());
-            Ok(())
         }
     }
+    Ok(())
 }
 
 /// Ready at the first Ctrl-C or SIGTERM.

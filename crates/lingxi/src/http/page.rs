@@ -1,5 +1,6 @@
-//! `/`: the page for people. Its files lie in `page/`, plain HTML, CSS and JavaScript without a build step, and are part of
-//! the program; nothing is loaded from elsewhere, and the policy that goes with each file forbids it.
+//! `/`: the page for people, and `/docs`: the description of the API for people. Their files lie in `page/`, plain HTML, CSS and
+//! JavaScript without a build step, and are part of the program; nothing is loaded from elsewhere, and the policy that goes
+//! with each file forbids it.
 
 use super::error::Refusal;
 use super::params::no_such_path;
@@ -10,22 +11,42 @@ use axum::response::{IntoResponse, Response};
 /// Only our own files, no inline code, nobody may frame us.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
+const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
 /// Name, type and content of each file below `/page/`.
-const FILES: [(&str, &str, &str); 6] = [
+const FILES: &[(&str, &str, &str)] = &[
     ("api.js", JS, include_str!("page/api.js")),
     ("app.js", JS, include_str!("page/app.js")),
+    ("builds.js", JS, include_str!("page/builds.js")),
+    ("charts.js", JS, include_str!("page/charts.js")),
+    ("docs.js", JS, include_str!("page/docs.js")),
     ("draw.js", JS, include_str!("page/draw.js")),
-    ("figures.js", JS, include_str!("page/figures.js")),
+    ("frame.js", JS, include_str!("page/frame.js")),
+    ("goods.js", JS, include_str!("page/goods.js")),
+    ("health.js", JS, include_str!("page/health.js")),
+    ("lists.js", JS, include_str!("page/lists.js")),
+    ("notice.js", JS, include_str!("page/notice.js")),
+    ("product.js", JS, include_str!("page/product.js")),
+    ("quality.js", JS, include_str!("page/quality.js")),
+    ("question.js", JS, include_str!("page/question.js")),
+    ("schema.js", JS, include_str!("page/schema.js")),
+    ("shop.js", JS, include_str!("page/shop.js")),
     ("style.css", CSS, include_str!("page/style.css")),
+    ("texts.js", JS, include_str!("page/texts.js")),
+    ("try.js", JS, include_str!("page/try.js")),
     ("words.js", JS, include_str!("page/words.js")),
 ];
 
 /// `/`.
 pub async fn index() -> Response {
-    file("text/html; charset=utf-8", include_str!("page/index.html"))
+    file(HTML, include_str!("page/index.html"))
+}
+
+/// `/docs`.
+pub async fn docs() -> Response {
+    file(HTML, include_str!("page/docs.html"))
 }
 
 /// Two minds in tune: two circles that overlap.

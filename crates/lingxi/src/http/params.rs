@@ -151,7 +151,7 @@ pub async fn no_such_path(uri: axum::http::Uri) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "not_found", format!("no such path: {}", uri.path())).remedy(
         "use / for the page, or /api/feedback, /api/recommend/{user}, /api/search, /api/item-to-item/similar/{item}, \
          /api/item/{item}, /api/items, /api/users, /api/user/{user}/feedback, /api/dashboard/stats, \
-         /api/dashboard/evaluation, /health/live, /health/ready, /metrics",
+         /api/dashboard/evaluation, /api/export/{what}, /api/import/{what}, /api/imports, /health/live, /health/ready, /metrics",
     )
 }
 

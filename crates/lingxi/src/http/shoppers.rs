@@ -115,7 +115,7 @@ pub async fn events(State(app): State<App>, query: Query) -> Answer<Json<Events>
     .await
 }
 
-fn user(serving: &Serving, id: UserId) -> User {
+pub(super) fn user(serving: &Serving, id: UserId) -> User {
     let known = serving.engine().known();
     let labels = serving.engine().labels(id).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
     User {

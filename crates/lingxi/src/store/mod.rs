@@ -5,16 +5,19 @@
 //! mode with full sync; one thread writes ([`writer`]), any number read.
 //!
 //! In reading order: [`record`] is what is stored, [`schema`] and [`place`] where, [`writer`] how it gets there, [`reader`]
-//! how it comes back.
+//! how it comes back, [`pages`] how all of it does, [`seal`] whether it is still what was closed.
 
 mod error;
+mod pages;
 mod place;
 mod reader;
 mod record;
 mod schema;
+mod seal;
 mod writer;
 
 pub use error::{Result, StoreError};
+pub use pages::ShownPlace;
 pub use reader::{Joined, Reader};
 pub use record::{Good, NewEvent, NewItem, Shown, ShownSlot, StoredEvent, Withdrawal};
 pub use writer::Stored;
@@ -80,14 +83,22 @@ impl Store {
     /// [`StoreError::Open`] if the file cannot be opened, is not a store, is of a newer version, or another process has it.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         let mut place = Place::claim(path)?;
+        let sealed = seal::open(path)?;
         let (connection, first_decision) = schema::open_to_write(path)?;
+        if !sealed {
+            seal::quick_check(&connection, path)?;
+        }
         place.remember();
         let counts = Arc::new(StoreCounts::default());
         let (sender, receiver) = sync_channel(options.queue.max(1));
         let writer = Writer::new(connection, place, options, counts.clone());
+        let closed = path.to_path_buf();
         let thread = std::thread::Builder::new()
             .name("lingxi-store".into())
-            .spawn(move || writer.run(&receiver))
+            .spawn(move || {
+                writer.run(&receiver);
+                seal::close(&closed);
+            })
             .map_err(|e| StoreError::Open { path: path.to_path_buf(), why: format!("writer thread: {e}") })?;
         Ok(Store {
             path: path.to_path_buf(),
@@ -184,6 +195,11 @@ impl Store {
             lock(&self.readers).push(reader);
         }
         result
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What the store has done since it was opened.

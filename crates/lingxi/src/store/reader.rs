@@ -7,10 +7,10 @@ use lingxi_data::EventKind;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::path::Path;
 
-const EVENT: &str = "seq, user, item, events.kind, value, at, comment";
+pub(super) const EVENT: &str = "seq, user, item, events.kind, value, at, comment";
 
 /// A connection that only reads.
-pub struct Reader(Connection);
+pub struct Reader(pub(super) Connection);
 
 /// An event with the decision that it answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,7 +140,7 @@ impl Reader {
     }
 }
 
-fn event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
+pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     let kind: String = row.get(3)?;
     Ok(StoredEvent {
         seq: row.get(0)?,
@@ -164,6 +164,6 @@ fn good((item, what, body): (String, String, Option<String>)) -> Result<Good> {
     Ok(Good { item, what: known, body })
 }
 
-fn read_error(e: rusqlite::Error) -> StoreError {
+pub(super) fn read_error(e: rusqlite::Error) -> StoreError {
     StoreError::Read(e.to_string())
 }

@@ -2,13 +2,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod assets;
+mod bulk;
 mod catalogue;
+mod corpus;
 mod crash;
+mod damage;
 mod gate;
 mod http;
 mod hub;
 mod ingest;
 mod load;
+mod overload;
 mod page;
 mod reasons;
 mod rebuild;

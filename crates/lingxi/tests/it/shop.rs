@@ -163,9 +163,15 @@ impl Server {
 
     /// Serves a shop with a policy.
     pub fn with(store: &Path, policy: PolicyConfig) -> Server {
+        Server::of(store, Arc::new(Shop::new(policy)))
+    }
+
+    /// Serves an engine.
+    pub fn of(store: &Path, engine: Arc<dyn Engine>) -> Server {
         let store = Store::open(store, StoreOptions::default()).unwrap();
-        let options = AppOptions { clock: || NOW, ..AppOptions::default() };
-        let app = App::start(Arc::new(Shop::new(policy)), store, 0, options).unwrap();
+        let farewell = std::time::Duration::ZERO;
+        let options = AppOptions { clock: || NOW, farewell, ..AppOptions::default() };
+        let app = App::start(engine, store, 0, options).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();

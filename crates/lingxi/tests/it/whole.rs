@@ -46,11 +46,13 @@ pub fn files(folder: &Path) {
 /// The program, serving; killed when dropped.
 pub struct Served {
     pub child: Child,
+    /// Where it listens.
     pub address: String,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl Served {
+    /// Serves the shop in a folder.
     pub fn start(folder: &Path) -> Served {
         Served::with(folder, |_| ())
     }
@@ -75,6 +77,7 @@ impl Served {
         Served { child, address: address.expect("the address is printed before the program ends"), lines }
     }
 
+    /// What a path answers.
     pub fn get(&self, path: &str) -> Value {
         let mut response = ureq::get(format!("http://{}{path}", self.address)).call().unwrap();
         serde_json::from_str(&response.body_mut().read_to_string().unwrap()).unwrap()

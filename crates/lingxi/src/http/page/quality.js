@@ -1,39 +1,38 @@
-// Quality and health. In: /api/dashboard/evaluation and /api/dashboard/stats; out: the charts and tables of the two views.
+// How good is what is recommended? In: /api/dashboard/evaluation and /api/dashboard/curves; out: the charts and tables of
+// the view "quality".
 
 import { get } from "./api.js";
-import { bar, byId, curves, dash, el, interval, note, span, sparkline } from "./draw.js";
+import { bar, curve, interval, span } from "./charts.js";
+import { byId, el, note, panel, renew, table } from "./draw.js";
 import * as words from "./words.js";
 const { t } = words;
 
 const FIRST = ["ndcg", "recall", "hr", "mrr", "coverage"];
 const GROUPS = 12;
 
-// ---- quality
+const ROWS = 12;
 
-const quality = { data: null, why: "loading", base: "ndcg", places: "10", all: false };
+const quality = { data: null, curves: [], why: "loading", base: "ndcg", places: "10", all: false };
 
 export async function showQuality() {
   drawQuality();
-  if (quality.data) return;
-  try {
-    quality.data = await get("/api/dashboard/evaluation");
-  } catch (error) {
-    quality.why = error.status === 404 ? "qualityNone" : "failed";
-    if (error.status !== 404) throw error;
-  } finally {
-    drawQuality();
-  }
+  const [figures, learned] = await Promise.allSettled([get("/api/dashboard/evaluation"), get("/api/dashboard/curves")]);
+  if (learned.status === "fulfilled") quality.curves = learned.value.Curves ?? [];
+  if (figures.status === "fulfilled") quality.data = figures.value;
+  const none = figures.reason?.status === 404;
+  quality.why = none ? "qualityNone" : "failed";
+  drawQuality();
+  if (figures.reason && !none) throw figures.reason;
 }
 
 export function drawQuality() {
   const { data, why } = quality;
-  if (!data) return byId("quality").replaceChildren(note(t(why), why === "failed" && (() => showQuality().catch(() => {})), t("again")));
-  const parts = [compared, groups, tests, mix, learning, table, others].map((part) => part(data)).filter(Boolean);
-  byId("quality").replaceChildren(...parts);
+  const missing = () => note(t(why), why === "failed" && (() => showQuality().catch(() => {})), t("again"));
+  const parts = data ? [compared, groups, tests, mix, learning, all, others].map((part) => part(data)) : [missing(), learning()];
+  renew(byId("quality"), ...parts);
 }
 
 const ofKind = (data, kind) => data.others.filter((row) => row.kind === kind);
-const panel = (title, ...inside) => el("section.panel", {}, el("h2", {}, title), inside);
 const between = (pair, digits) => (pair ? `[${words.exact(pair[0], digits)}, ${words.exact(pair[1], digits)}]` : "");
 const ourModels = (data) => [...ofKind(data, "model"), data.result];
 const named = (row, data) => (row === data.result ? t("chosen", { model: row.model }) : row.model);
@@ -58,11 +57,7 @@ function placesOf(data) {
 
 function choice(id, label, options, chosen, change) {
   const nodes = options.map((value) => el("option", { value, selected: value === chosen }, value));
-  const changed = (event) => {
-    change(event.target.value);
-    drawQuality();
-    byId(id).focus();
-  };
+  const changed = (event) => (change(event.target.value), drawQuality());
   return el("label", { for: id }, label, el("select", { id, onchange: changed }, nodes));
 }
 
@@ -106,7 +101,7 @@ function groups(data) {
     name: slice.model.startsWith(prefix) ? slice.model.slice(prefix.length) : slice.model,
     note: t("cases", { n: words.number(slice.cases) }), value: slice.metrics[name], pair: slice.interval[name],
   });
-  const toggle = () => ((quality.all = !quality.all), drawQuality(), byId("groups-all").focus());
+  const toggle = () => ((quality.all = !quality.all), drawQuality());
   const label = quality.all ? t("historyFew") : t("showAll", { n: rows.length });
   const props = { id: "groups-all", type: "button", onclick: toggle, "aria-expanded": String(quality.all) };
   return panel(t("groups"), el("p.note", {}, t("groupsNote", { metric: name })), chart(shown.map(row)), rows.length > GROUPS && el("button.quiet", props, label));
@@ -133,26 +128,32 @@ function mix(data) {
   return panel(t("mix"), el("p.note", {}, t("mixNote")), el("ul.chart", {}, weights.map(row)));
 }
 
-function learning(data) {
-  const lines = (data.curves ?? data.result.curves ?? []).filter((line) => line.values.length > 1);
-  if (!lines.length) return null;
-  const drawn = [...new Set(lines.map((line) => line.metric))].flatMap((name) => {
-    const own = lines.filter((line) => line.metric === name);
-    const said = own.map((line) => t("curvesLine", { model: line.model, a: words.exact(line.values[0]), b: words.exact(line.values.at(-1)) }));
-    const legend = el("ul.legend", {}, own.map((line, i) => el("li", {}, dash(i), line.model)));
-    return [el("h3", {}, name), curves(own, t("curvesLabel", { metric: name, lines: said.join(" ") }), (n) => words.number(n, 3)), legend];
-  });
-  return panel(t("curvesTitle"), drawn);
+/** A small chart for each model that learns, and the same as a table. */
+function learning() {
+  const finite = (line) => ({ ...line, Points: (line.Points ?? []).filter((point) => Number.isFinite(point[1])) });
+  const lines = quality.curves.map(finite).filter((line) => line.Points.length > 1);
+  return lines.length > 0 && panel(t("curvesTitle"), el("p.note", {}, t("curvesNote")), el("div.curves", {}, lines.map(learned)));
 }
 
-function table(data) {
+function learned({ Model, Metric, Points }) {
+  const text = (value) => words.number(value, 4);
+  const [first, last] = [Points[0], Points.at(-1)];
+  const values = { model: Model, metric: Metric, a: text(first[1]), b: text(last[1]), n: text(last[0]) };
+  const every = Math.ceil(Points.length / ROWS);
+  const rows = Points.filter((_, i) => i % every === 0 || i === Points.length - 1).map(([x, y]) => el("tr", {}, el("th", { scope: "row" }, text(x)), el("td", {}, text(y))));
+  const label = t("curveLabel", values);
+  return el("figure", {},
+    el("figcaption", {}, el("h3", {}, Model), el("p.note", {}, t("curveSaid", values))),
+    curve({ points: Points, x: t("steps"), y: Metric, label, xText: text, yText: text }),
+    el("details", {}, el("summary", {}, t("asTable")), table(label, [t("steps"), Metric], rows)));
+}
+
+function all(data) {
   const names = FIRST.map((base) => `${base}@${quality.places}`).filter((name) => name in data.result.metrics);
   const cell = (row, name) => el("td", {}, words.exact(row.metrics[name]), el("small", {}, between(row.interval[name])));
   const line = (row) =>
     el(row === data.result ? "tr.strong" : "tr", {}, el("th", { scope: "row" }, named(row, data)), names.map((name) => cell(row, name)));
-  const head = el("tr", {}, el("th", { scope: "col" }, t("model")), names.map((name) => el("th", { scope: "col" }, name)));
-  const whole = el("table", {}, el("caption", {}, el("span", {}, protocolSaid(data.result))), el("thead", {}, head), el("tbody", {}, ourModels(data).map(line)));
-  return panel(t("table"), el("div.scroll", { tabindex: 0, role: "region", "aria-label": t("table") }, whole));
+  return panel(t("table"), table(t("table"), [t("model"), ...names], ourModels(data).map(line), protocolSaid(data.result)));
 }
 
 /** Other protocols, ratings, the index: a sentence each. */
@@ -165,79 +166,4 @@ function others(data) {
     return el("li", {}, el("b", {}, row.model), ": ", words.list(figures), ". ", el("small", {}, protocolSaid(row)));
   };
   return panel(t("more"), el("ul.verdicts", {}, rows.map(said)));
-}
-
-// ---- health
-
-const LENGTH = 60;
-const EVERY = 2000;
-const health = { timer: 0, stats: null, reached: false, before: null, rates: [], p99s: [] };
-
-export function showHealth() {
-  hideHealth();
-  drawHealth();
-  health.timer = setInterval(read, EVERY);
-  return read();
-}
-
-export function hideHealth() {
-  clearInterval(health.timer);
-  health.timer = 0;
-  health.before = null;
-}
-
-async function read() {
-  if (document.hidden) return;
-  try {
-    const stats = await get("/api/dashboard/stats");
-    remember(stats);
-    Object.assign(health, { stats, reached: true });
-  } catch {
-    Object.assign(health, { reached: false, before: null });
-  }
-  if (health.timer) drawHealth();
-}
-
-/** Requests are counted from the start of the server, so a rate needs two readings. */
-function remember(stats) {
-  const now = { at: performance.now(), requests: stats.Requests };
-  const { before } = health;
-  if (before && now.requests >= before.requests) keep(health.rates, (1000 * (now.requests - before.requests)) / (now.at - before.at));
-  health.before = now;
-  keep(health.p99s, stats.P99Ms);
-}
-
-function keep(values, value) {
-  values.push(value);
-  if (values.length > LENGTH) values.shift();
-}
-
-/** 3:07:09 */
-function lasting(seconds) {
-  const two = (value) => String(Math.floor(value) % 60).padStart(2, "0");
-  return `${Math.floor(seconds / 3600)}:${two(seconds / 60)}:${two(seconds)}`;
-}
-
-function tile(label, value, values) {
-  return el(values ? "div.tile.wider" : "div.tile", {}, el("dt", {}, label), el("dd", {}, value, values?.length > 1 && sparkline(values, LENGTH)));
-}
-
-export function drawHealth() {
-  const { stats, reached } = health;
-  if (!stats && !reached && !health.timer) return byId("health").replaceChildren(note(t("loading")));
-  const up = reached && stats.Ready;
-  const state = el("p.state", {}, el(up ? "span.lamp.on" : "span.lamp", { "aria-hidden": "true" }, up ? "✓" : "!"), el("b", {}, t(up ? "ready" : "notReady")), " ", t(up ? "readyNote" : "notReadyNote"));
-  byId("health").replaceChildren(state, ...(stats ? [tiles(stats), el("p.note", {}, `${t("snapshot")} ${stats.Snapshot}`)] : []));
-}
-
-function tiles(stats) {
-  const ms = (value) => t("ms", { n: words.number(value) });
-  const rate = health.rates.length ? words.number(health.rates.at(-1), 1) : "…";
-  const counts = [["requests", stats.Requests], ["refused", stats.Refused], ["newEvents", stats.NewEvents], ["users", stats.Users], ["goods", stats.Items], ["logEvents", stats.Events]];
-  return el("dl.tiles", {},
-    tile(t("rate"), rate, health.rates),
-    tile(t("p99"), ms(stats.P99Ms), health.p99s),
-    tile(t("p50"), ms(stats.P50Ms)),
-    tile(t("uptime"), lasting(stats.UptimeSeconds)),
-    counts.map(([key, value]) => tile(t(key), words.number(value))));
 }
