@@ -48,7 +48,6 @@ pub struct Stored {
 
 pub struct Writer {
     connection: Connection,
-    // After the connection: it is given back when that is closed.
     place: Place,
     /// Length of the log at which it is next moved into the database, waiting for readers.
     log_limit: u64,
@@ -62,8 +61,8 @@ impl Writer {
         Writer { connection, place, log_limit: LOG_LIMIT, options, counts }
     }
 
-    /// Stores groups until every sender is gone, then moves the log into the database.
-    pub fn run(mut self, queue: &Receiver<Job>) {
+    /// Stores groups until every sender is gone, then moves the log into the database and closes it. Gives its place back.
+    pub fn run(mut self, queue: &Receiver<Job>) -> Place {
         while let Ok(first) = queue.recv() {
             let mut group = vec![first];
             while group.len() < self.options.group
@@ -78,6 +77,7 @@ impl Writer {
         if let Err(e) = self.empty_log() {
             tracing::warn!("store: the log stays beside the database until the next start: {e}");
         }
+        self.place
     }
 
     /// Moves a log that grew long into the database. If that fails it is tried again when it has grown by as much.
