@@ -125,7 +125,7 @@ impl Snapshot {
         let (meaning, index) = (built.meaning.as_ref()?, built.indexes.meaning.as_ref()?);
         let known = &built.shop.data.catalog;
         let catalog = fresh::stock(known, goods);
-        let fresh = Arc::new(Fresh::place(&catalog, known.len(), &self.fresh, &*meaning.encoder, index));
+        let fresh = Arc::new(Fresh::place(&catalog, known.len(), &self.fresh, &meaning.newcomers, index));
         Some(Snapshot {
             rules: Rules::new(built.rules.clone(), &catalog)
                 .expect("the rules were checked when the build was published"),

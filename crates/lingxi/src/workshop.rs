@@ -40,6 +40,7 @@ pub struct Workshop {
     rebuild: Rebuild,
     metric: String,
     state: Mutex<State>,
+    placing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -91,7 +92,7 @@ impl Workshop {
         let kept = Kept::of(&site.cache, &order.store);
         let state = State { serving: Some(serving), ..State::default() };
         let (rebuild, metric) = (recipe.serve.rebuild, recipe.evaluate.main.clone());
-        Workshop { order, site, kept, rebuild, metric, state: Mutex::new(state) }
+        Workshop { order, site, kept, rebuild, metric, state: Mutex::new(state), placing: Mutex::new(()) }
     }
 
     /// What is kept, what runs, how the last one ended.
@@ -148,6 +149,8 @@ impl Workshop {
     /// # Errors
     /// There is no such snapshot, it is spoilt, or it could not be published; the one before goes on serving.
     pub fn put_in_place(&self, id: u64, publish: impl FnOnce(Opened) -> Result<()>) -> Result<()> {
+        // One at a time: what answers now and what was chosen for the next start must be the same.
+        let _alone = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
         publish(self.kept.open(id, &self.site)?)?;
         self.kept.choose(id)?;
         self.state().serving = Some(id);

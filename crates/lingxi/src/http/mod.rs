@@ -51,7 +51,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 const MAX_BODY: usize = 4 << 20;
 
 /// How long requests under way may take once no more are accepted.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(7);
 
 /// All endpoints.
 pub fn router(app: App) -> Router {

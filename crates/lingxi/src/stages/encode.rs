@@ -6,13 +6,16 @@ use crate::site::Site;
 use crate::stages::ingest::Shop;
 use anyhow::Result;
 use lingxi_content::{BertEncoder, EncodeStats, encode_texts};
-use lingxi_data::{Fingerprint, ItemVectors};
+use lingxi_data::{Encode, Fingerprint, ItemId, ItemVectors};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The encoder, and what it read.
 pub struct Meaning {
     /// Reads queries while serving.
     pub encoder: Arc<BertEncoder>,
+    /// Reads goods that come after the build.
+    pub newcomers: Newcomers,
     /// One vector per item.
     pub vectors: Arc<ItemVectors>,
     /// Names the vectors: the shop and the encoder's weights.
@@ -40,5 +43,37 @@ pub fn encode(content: &Content, shop: &Shop, site: &Site) -> Result<Option<Mean
         stage.finish(&format!("{} distinct texts, {} read anew", stats.distinct, stats.encoded));
     }
     let key = Fingerprint::of([shop.place.key.bytes().as_slice(), encoder.revision().bytes()]);
-    Ok(Some(Meaning { encoder: Arc::new(encoder), vectors: Arc::new(vectors), key, stats }))
+    let encoder = Arc::new(encoder);
+    let newcomers = Newcomers { encoder: encoder.clone(), folder: site.cache.join("texts").join("new") };
+    Ok(Some(Meaning { encoder, newcomers, vectors: Arc::new(vectors), key, stats }))
+}
+
+/// The encoder for goods that come after the build. It keeps what it read in a file of its own, small enough to be opened
+/// for each of them, so that a start after a crash does not wait until thousands of goods are read once more.
+pub struct Newcomers {
+    encoder: Arc<BertEncoder>,
+    folder: PathBuf,
+}
+
+impl Encode for Newcomers {
+    fn dim(&self) -> usize {
+        self.encoder.dim()
+    }
+
+    fn encode(&self, texts: &[&str]) -> Vec<f32> {
+        let owned: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        let kept = match encode_texts(&self.encoder, &owned, &self.folder, &mut |_, _| {}) {
+            Ok((vectors, _)) => vectors,
+            Err(why) => {
+                tracing::warn!("what was read of new goods is not kept, the next start reads it again: {why}");
+                return self.encoder.encode(texts);
+            }
+        };
+        // A text that says nothing has no vector of its own there.
+        let one = |(at, text): (usize, &&str)| match kept.get(ItemId(at as u32)) {
+            Some(vector) => vector.to_vec(),
+            None => self.encoder.encode(&[*text]),
+        };
+        texts.iter().enumerate().flat_map(one).collect()
+    }
 }

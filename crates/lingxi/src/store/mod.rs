@@ -101,8 +101,10 @@ impl Store {
         let thread = std::thread::Builder::new()
             .name("lingxi-store".into())
             .spawn(move || {
-                writer.run(&receiver);
+                let place = writer.run(&receiver);
+                // Before the place is free: a seal must not come after the first write of the next process.
                 seal::close(&closed);
+                drop(place);
             })
             .map_err(|e| StoreError::Open { path: path.to_path_buf(), why: format!("writer thread: {e}") })?;
         Ok(Store {

@@ -32,7 +32,6 @@ pub enum Job {
 
 pub struct Writer {
     connection: Connection,
-    // After the connection: it is given back when that is closed.
     place: Place,
     /// The number of the last event: never given again, also if that event is deleted.
     last: i64,
@@ -54,8 +53,8 @@ impl Writer {
         Writer { connection, place, last, log_limit: LOG_LIMIT, options, counts }
     }
 
-    /// Stores groups until every sender is gone, then moves the log into the database.
-    pub fn run(mut self, queue: &Receiver<Job>) {
+    /// Stores groups until every sender is gone, then moves the log into the database and closes it. Gives its place back.
+    pub fn run(mut self, queue: &Receiver<Job>) -> Place {
         while let Ok(first) = queue.recv() {
             let mut group = vec![first];
             while group.len() < self.options.group
@@ -70,6 +69,7 @@ impl Writer {
         if let Err(e) = self.empty_log() {
             tracing::warn!("store: the log stays beside the database until the next start: {e}");
         }
+        self.place
     }
 
     /// Moves a log that grew long into the database. If that fails it is tried again when it has grown by as much.

@@ -8,6 +8,8 @@ mod check;
 mod child;
 mod disk;
 mod ingest;
+mod placed;
+mod publish;
 mod stop;
 mod syncs;
 mod writers;

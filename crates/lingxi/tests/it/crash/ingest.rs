@@ -54,7 +54,7 @@ fn a_hundred_kills_during_ingest_lose_no_acknowledged_event_and_double_none() {
     assert_eq!(over_http(&shop), rows, "GET /api/feedback pages through all of them");
     println!(
         "{KILLS} kills during ingest ({early} of them while it started) in {:.0} s: {} batches with {rows} events and {} \
-         items acknowledged, {} requests sent again, {} checks: none lost, none doubled; ready after at most {} ms",
+         items acknowledged, {} requests cut off and sent again, {} checks: none lost, none doubled; ready after at most {} ms",
         begun.elapsed().as_secs_f64(),
         acknowledged.batches.len(),
         acknowledged.items.len(),

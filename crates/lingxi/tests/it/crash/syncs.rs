@@ -1,11 +1,12 @@
 //! `strace` looks on: between a write that comes in and its 2xx, the log of the store was written and then synced.
 
-use super::child::{Shop, agent, answer};
+use super::child::{Served, Shop, agent, answer};
 use super::slow;
 use super::writers::Writers;
 use serde_json::json;
 use std::collections::HashMap;
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const SYSCALLS: &str = "trace=read,recvfrom,write,writev,sendto,pwrite64,fsync,fdatasync";
@@ -15,27 +16,12 @@ fn a_write_is_acknowledged_only_after_the_log_was_synced() {
     if !slow("to trace what the server syncs") {
         return;
     }
-    if Command::new("strace").arg("-V").output().is_err() {
-        println!("SKIPPED: strace is not installed");
-        return;
-    }
     let shop = Shop::new();
     let reads_goods = shop.reads_goods();
     let mut served = shop.start();
     served.until_ready();
-    let trace = shop.folder().join("trace");
-    let mut strace = Command::new("strace")
-        .args(["-f", "-y", "-s", "32", "-e", SYSCALLS, "-o", trace.to_str().unwrap(), "-p", &served.pid().to_string()])
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let Some(strace) = Strace::attach(&shop, &served, SYSCALLS) else { return };
     let agent = agent(Duration::from_secs(20));
-    let look = || std::fs::read_to_string(&trace).unwrap_or_default();
-    while !look().contains("GET /health") {
-        assert_eq!(strace.try_wait().unwrap(), None, "strace may not attach here");
-        agent.get(shop.url("/health/live")).call().unwrap();
-    }
-
     for i in 0..200 {
         let row = json!([{"FeedbackType": "buy", "UserId": format!("u{i}"), "ItemId": "tea-1"}]).to_string();
         assert_eq!(answer(agent.post(shop.url("/api/feedback")).send(row)).unwrap().0, 200);
@@ -58,9 +44,8 @@ fn a_write_is_acknowledged_only_after_the_log_was_synced() {
     });
     served.signal("TERM");
     assert_eq!(served.end(), Some(0));
-    strace.wait().unwrap();
 
-    let seen = Seen::of(&look());
+    let seen = Seen::of(&strace.end());
     println!(
         "strace: {} writes acknowledged alone, each after its own write and sync of the log; {} acknowledged among others, \
          each after a sync; {} syncs of the log in all; {} answers without: {:?}",
@@ -72,6 +57,43 @@ fn a_write_is_acknowledged_only_after_the_log_was_synced() {
     );
     assert!(seen.unsynced.is_empty());
     assert!(seen.alone >= 400 && seen.among >= 100, "the trace is cut");
+}
+
+/// A look at what a server asks of the system.
+pub struct Strace {
+    child: Child,
+    trace: PathBuf,
+}
+
+impl Strace {
+    /// Looks at a server from now on; `None`, and a word about it, where there is no strace.
+    pub fn attach(shop: &Shop, served: &Served, calls: &str) -> Option<Strace> {
+        let trace = shop.folder().join("trace");
+        let spawned = Command::new("strace")
+            .args(["-f", "-y", "-s", "64", "-e", calls, "-o", trace.to_str().unwrap(), "-p", &served.pid().to_string()])
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(child) = spawned else {
+            println!("SKIPPED: strace is not installed");
+            return None;
+        };
+        let mut strace = Strace { child, trace };
+        while !strace.seen().contains("GET /health") {
+            assert_eq!(strace.child.try_wait().unwrap(), None, "strace may not attach here");
+            agent(Duration::from_secs(5)).get(shop.url("/health/live")).call().unwrap();
+        }
+        Some(strace)
+    }
+
+    fn seen(&self) -> String {
+        std::fs::read_to_string(&self.trace).unwrap_or_default()
+    }
+
+    /// All that was seen until the server ended.
+    pub fn end(mut self) -> String {
+        self.child.wait().unwrap();
+        self.seen()
+    }
 }
 
 /// A write under way.

@@ -122,15 +122,18 @@ impl<'a> Writers<'a> {
     }
 
     fn until_acknowledged(&self, send: impl Fn() -> Result<(u16, Value), ureq::Error>) -> Value {
-        loop {
+        for time in 0.. {
             match send() {
                 Ok((200, body)) => return body,
                 Ok((status, body)) if status < 500 => panic!("{status} {body}"),
                 _ => {}
             }
-            self.write("again");
+            if time == 0 {
+                self.write("again");
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
+        unreachable!("it goes on until there is an answer")
     }
 
     fn write(&self, line: &str) {
