@@ -8,8 +8,8 @@
 
 use crate::error::{Result, require};
 use lingxi_data::{Context, EventKind, ItemId};
-use serde::{Deserialize, Serialize};
 use rustc_hash::{FxBuildHasher, FxHashMap};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const SECONDS_A_DAY: f32 = 86_400.0;

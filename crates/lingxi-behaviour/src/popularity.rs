@@ -15,8 +15,8 @@ use crate::error::{BehaviourError, Result, require};
 use crate::history::HistoryWeights;
 use lingxi_data::artefact::{Reader, Writer};
 use lingxi_data::{Because, CategoryId, Context, Contribution, Events, ItemId, Score};
-use serde::{Deserialize, Serialize};
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
 

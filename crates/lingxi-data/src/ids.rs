@@ -1,7 +1,7 @@
 //! Dense ids. Strings live only in ingest and at the HTTP edge.
 
-use serde::{Deserialize, Serialize};
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 use std::hash::{BuildHasher, RandomState};
 
 /// A shopper: a dense index from 0, so that it can address a row directly.
@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn many_names_at_once_get_the_ids_that_they_would_get_one_by_one() {
-        let names: Vec<String> = (0..5_000u32).map(|i| format!("name {}", i.wrapping_mul(2_654_435_761) % 1_500)).collect();
+        let names: Vec<String> =
+            (0..5_000u32).map(|i| format!("name {}", i.wrapping_mul(2_654_435_761) % 1_500)).collect();
         let mut one_by_one = Interner::default();
         let want: Vec<u32> = names.iter().map(|name| one_by_one.intern(name).unwrap()).collect();
         let (mut at_once, mut ids) = (Interner::default(), Vec::new());
@@ -193,6 +194,9 @@ mod tests {
     #[test]
     fn a_name_twice_in_a_damaged_list_keeps_its_first_id() {
         let interner = Interner::from(vec!["a".into(), "".into(), "a".into()]);
-        assert_eq!((interner.len(), interner.get("a"), interner.get(""), interner.name(2)), (3, Some(0), Some(1), Some("a")));
+        assert_eq!(
+            (interner.len(), interner.get("a"), interner.get(""), interner.name(2)),
+            (3, Some(0), Some(1), Some("a"))
+        );
     }
 }

@@ -6,8 +6,8 @@
 
 use crate::{DecideError, Result};
 use lingxi_data::{Catalog, CategoryId, Context, EventKind, ItemId, Scored, Slot};
-use serde::{Deserialize, Serialize};
 use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fmt;
 

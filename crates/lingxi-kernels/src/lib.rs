@@ -21,7 +21,9 @@ pub mod select;
 pub mod sparse;
 
 pub use attention::{Mask, attention};
-pub use products::{axpy, dot, dot_rows, matmul_nn, matmul_nn_add, matmul_nt, matmul_nt_add, matmul_tn, matmul_tn_add, prefetch};
+pub use products::{
+    axpy, dot, dot_rows, matmul_nn, matmul_nn_add, matmul_nt, matmul_nt_add, matmul_tn, matmul_tn_add, prefetch,
+};
 pub use retrieve::top_k_dot;
 pub use rows::{add_bias, bias_gelu, gelu, layer_norm_rows, softmax_rows};
 pub use select::top_k;

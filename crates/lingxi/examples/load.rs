@@ -208,7 +208,9 @@ impl Load {
         };
         let (good, refused) = (of(true), of(false));
         let ms = |waits: &[Duration], q: f64| {
-            waits.get(((waits.len() as f64 * q) as usize).min(waits.len().saturating_sub(1))).map(|w| w.as_secs_f64() * 1e3)
+            waits
+                .get(((waits.len() as f64 * q) as usize).min(waits.len().saturating_sub(1)))
+                .map(|w| w.as_secs_f64() * 1e3)
         };
         json!({
             "rate": rate,

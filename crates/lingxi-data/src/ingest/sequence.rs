@@ -208,14 +208,7 @@ impl Seen {
     }
 
     /// Which rule this row breaks by repeating a kept one; rows come in time order.
-    fn repeats(
-        &mut self,
-        raw: &Raw,
-        row: usize,
-        clock: Clock,
-        part: Option<Part>,
-        clean: &Clean,
-    ) -> Option<Why> {
+    fn repeats(&mut self, raw: &Raw, row: usize, clock: Clock, part: Option<Part>, clean: &Clean) -> Option<Why> {
         let same = (raw.items[row], raw.kinds[row], part);
         let at = raw.at[row];
         if clean.runs(Rule::ExactDuplicate) {

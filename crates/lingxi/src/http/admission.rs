@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 const BEHIND_EACH: usize = 8;
 
 /// A queue that was not empty for so long stands.
-const STANDS_AFTER: Duration = Duration::from_millis(25);
+const STANDS_AFTER: Duration = Duration::from_millis(10);
 
 /// Who computes and who waits.
 pub struct Admission {

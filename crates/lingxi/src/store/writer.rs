@@ -1,7 +1,8 @@
 //! The one thread that writes. Jobs come from a bounded queue; those that wait are stored in one transaction, synced
 //! once, and only then told that they are on disk (group commit).
 //!
-//! No timer is needed to fill a group: while one group is being synced, the next one gathers in the queue.
+//! Nobody who waits is kept waiting to fill a group: while one group is being synced, the next one gathers in the queue.
+//! Nobody waits for a decision, so decisions alone are gathered for a moment: one sync for a hundredth of a second of them.
 
 use super::error::{Result, StoreError};
 use super::record::{Good, NewEvent, Shown, StoredEvent};
@@ -11,12 +12,16 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
 
 /// A shop's clock may run ahead of ours: an event this many seconds before the slate may still answer it.
 const CLOCK_SLACK: i64 = 60;
 
 /// Slates of one shopper that are searched, newest first, for the one an event answers.
 const SLATES_SEARCHED: i64 = 50;
+
+/// How long decisions that nobody waits for are gathered.
+const GATHER: Duration = Duration::from_millis(10);
 
 type Done = Box<dyn FnOnce(Result<Stored>) + Send>;
 
@@ -53,12 +58,7 @@ impl Writer {
     /// Stores groups until every sender is gone, then moves the log into the database.
     pub fn run(mut self, queue: &Receiver<Job>) {
         while let Ok(first) = queue.recv() {
-            let mut group = vec![first];
-            while group.len() < self.options.group
-                && let Ok(job) = queue.try_recv()
-            {
-                group.push(job);
-            }
+            let group = gather(first, queue, self.options.group);
             self.counts.queued.fetch_sub(group.len() as u64, Relaxed);
             self.store(group);
         }
@@ -106,6 +106,24 @@ impl Writer {
         self.counts.events.fetch_add(stored().map(|s| s.events.len() as u64).sum(), Relaxed);
         self.counts.joined.fetch_add(stored().map(|s| s.joined as u64).sum(), Relaxed);
     }
+}
+
+/// The jobs that share a transaction with `first`: those that wait already, and if they are all decisions, those that come
+/// in the next moment.
+fn gather(first: Job, queue: &Receiver<Job>, most: usize) -> Vec<Job> {
+    let until = Instant::now() + GATHER;
+    let mut hurry = !matches!(first, Job::Decision(_));
+    let mut group = vec![first];
+    while group.len() < most {
+        let job = queue.try_recv().ok().or_else(|| {
+            let left = until.saturating_duration_since(Instant::now());
+            (!hurry && !left.is_zero()).then(|| queue.recv_timeout(left).ok()).flatten()
+        });
+        let Some(job) = job else { break };
+        hurry |= !matches!(job, Job::Decision(_));
+        group.push(job);
+    }
+    group
 }
 
 /// Runs `work` and commits, which syncs the disk.

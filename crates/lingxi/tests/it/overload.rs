@@ -68,7 +68,8 @@ impl Served {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = lines.find_map(|line| line.ok().filter(|l| l.contains("http://"))).expect("the address it serves on");
+        let line =
+            lines.find_map(|line| line.ok().filter(|l| l.contains("http://"))).expect("the address it serves on");
         let at = line.split("http://").nth(1).unwrap().split([' ', '/', '\'']).next().unwrap().parse().unwrap();
         std::thread::spawn(move || lines.for_each(drop));
         Served { child, at, store }
@@ -121,7 +122,10 @@ fn ask(at: SocketAddr, method: &str, path: &str, body: &str) -> std::io::Result<
     let mut socket = TcpStream::connect(at)?;
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
     let length = body.len();
-    write!(socket, "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")?;
+    write!(
+        socket,
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    )?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer)?;
     let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok());
@@ -132,7 +136,8 @@ fn write_requests(folder: &Path) -> (PathBuf, PathBuf) {
     let (recommend, feedback) = (folder.join("recommend.txt"), folder.join("feedback.txt"));
     let slates: String = (0..SHOPPERS).map(|i| format!("GET /api/recommend/u{}?n=10\n", i * 7919 % SHOPPERS)).collect();
     std::fs::write(&recommend, slates).unwrap();
-    let event = |i| format!("POST /api/feedback [{{\"FeedbackType\":\"view\",\"UserId\":\"u{i}\",\"ItemId\":\"i{i}\"}}]\n");
+    let event =
+        |i| format!("POST /api/feedback [{{\"FeedbackType\":\"view\",\"UserId\":\"u{i}\",\"ItemId\":\"i{i}\"}}]\n");
     std::fs::write(&feedback, (0..SHOPPERS).map(event).collect::<String>()).unwrap();
     (recommend, feedback)
 }
@@ -157,7 +162,11 @@ fn three_times_the_capacity_costs_neither_goodput_nor_patience_nor_memory() {
     for _ in 0..50 {
         std::thread::sleep(Duration::from_millis(100));
         let asked = Instant::now();
-        assert_eq!(ask(served.at, "GET", "/health/live", "").unwrap().0, 200, "health is answered whatever else is asked");
+        assert_eq!(
+            ask(served.at, "GET", "/health/live", "").unwrap().0,
+            200,
+            "health is answered whatever else is asked"
+        );
         slowest = slowest.max(asked.elapsed());
         let event = r#"[{"FeedbackType":"buy","UserId":"u1","ItemId":"i1"}]"#;
         assert_eq!(ask(served.at, "POST", "/api/feedback", event).unwrap().0, 200, "events have a queue of their own");
@@ -170,7 +179,7 @@ fn three_times_the_capacity_costs_neither_goodput_nor_patience_nor_memory() {
     println!("resident {before} MB before and {after} MB after; slowest health check {slowest:?}");
     let refusal = refusal.expect("one of fifty is refused").to_lowercase();
     assert!(refusal.contains("retry-after: 1") && refusal.contains(r#""code":"busy""#), "{refusal}");
-    let statuses: Vec<&String> = storm["answered"].as_object().unwrap().keys().collect();
+    let statuses: Vec<&str> = storm["answered"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!((statuses, &storm["broken"]), (vec!["200", "503"], &Value::from(0)), "every request is answered");
     let kept = number(&storm, "goodput") / capacity;
     let waited = number(&storm, "p99_ms") / number(&calm, "p99_ms");
@@ -233,6 +242,9 @@ fn senders_that_never_finish_a_request_are_let_go() {
         let end = socket.read(&mut [0; 64]);
         assert!(matches!(end, Ok(_)) || end.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset));
     }
-    println!("500 slow senders: a request was answered in {answered:.1?}, the last of them let go after {:.1?}", asked.elapsed());
+    println!(
+        "500 slow senders: a request was answered in {answered:.1?}, the last of them let go after {:.1?}",
+        asked.elapsed()
+    );
     assert!(answered < Duration::from_secs(1) && asked.elapsed() < Duration::from_secs(14));
 }
