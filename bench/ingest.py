@@ -84,7 +84,7 @@ def from_parquet(quick: bool, say) -> dict:
         folder = pathlib.Path(folder)
         write_log(folder / "events.parquet", QUICK_ROWS if quick else ROWS)
         (folder / "source.toml").write_text(SOURCE)
-        program = ours.build_example("lingxi-data", "ingest_timed")
+        program = ours.build_example("lingxi", "ingest_timed")
         mine = ours.Program(program, folder / "source.toml", folder)
         os.environ["POLARS_MAX_THREADS"] = str(ours.THREADS)
         peer = ours.Program(sys.executable, "-c", PEER, folder / "events.parquet")

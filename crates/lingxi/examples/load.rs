@@ -158,6 +158,10 @@ impl Load {
                 return Ok(());
             }
             self.poll.poll(&mut events, Some(Duration::ZERO))?;
+            if events.is_empty() {
+                // A few microseconds in which a core that shares its units with the server's leaves them alone.
+                (0..256).for_each(|_| std::hint::spin_loop());
+            }
             for event in &events {
                 self.go_on(event.token().0)?;
             }

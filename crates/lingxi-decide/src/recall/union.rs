@@ -53,4 +53,32 @@ mod tests {
         assert_eq!(in_turn(&lists, &[], 10), list(&[1, 2, 7, 3, 8, 9]));
         assert_eq!(in_turn(&lists, &list(&[7]), 3), list(&[1, 2, 3]));
     }
+
+    /// The items from one number up to another.
+    struct Range(u32, u32);
+
+    impl Recall for Range {
+        fn name(&self) -> &'static str {
+            "range"
+        }
+
+        fn recall(&self, _: &Context<'_>, k: usize) -> Vec<ItemId> {
+            (self.0..self.1).take(k).map(ItemId).collect()
+        }
+    }
+
+    #[test]
+    fn asking_for_shares_first_gives_what_asking_for_all_gives() {
+        let nobody = Context { user: None, history: Default::default(), now: 0 };
+        for lengths in [[100, 100, 100, 100], [100, 0, 0, 0], [3, 9, 0, 40], [1, 1, 1, 1], [0, 0, 0, 0]] {
+            for apart in [50, 1000] {
+                let ranges = || (0..4).zip(lengths).map(|(i, n)| Range(i * apart, i * apart + n));
+                let union = Union::new(ranges().map(|range| Box::new(range) as Box<dyn Recall>).collect());
+                for k in [0, 1, 7, 20, 200] {
+                    let all: Vec<Vec<ItemId>> = ranges().map(|range| range.recall(&nobody, k)).collect();
+                    assert_eq!(union.recall(&nobody, k), in_turn(&all, &[], k), "{lengths:?}, {apart} apart, {k}");
+                }
+            }
+        }
+    }
 }

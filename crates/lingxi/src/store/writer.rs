@@ -1,7 +1,8 @@
 //! The one thread that writes. Jobs come from a bounded queue; those that wait are stored in one transaction, synced
 //! once, and only then told that they are on disk (group commit).
 //!
-//! No timer is needed to fill a group: while one group is being synced, the next one gathers in the queue.
+//! Nobody who waits is kept waiting to fill a group: while one group is being synced, the next one gathers in the queue.
+//! Nobody waits for a decision, so decisions alone are gathered for a moment: one sync for a hundredth of a second of them.
 
 use super::changing::{Changing, Stored};
 use super::error::{Result, StoreError};
@@ -13,12 +14,15 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// SQLite moves the log into the database every four megabytes, but never waits for a reader. From this length on the writer
 /// does, so that readers who follow each other without a gap cannot make the log grow for ever.
 const LOG_LIMIT: u64 = 64 << 20;
 const PATIENCE_WITH_READERS: Duration = Duration::from_millis(250);
+
+/// How long decisions that nobody waits for are gathered.
+const GATHER: Duration = Duration::from_millis(10);
 
 type Done = Box<dyn FnOnce(Result<Stored>) + Send>;
 type DoneGoods = Box<dyn FnOnce(Result<()>) + Send>;
@@ -56,12 +60,7 @@ impl Writer {
     /// Stores groups until every sender is gone, then moves the log into the database and closes it. Gives its place back.
     pub fn run(mut self, queue: &Receiver<Job>) -> Place {
         while let Ok(first) = queue.recv() {
-            let mut group = vec![first];
-            while group.len() < self.options.group
-                && let Ok(job) = queue.try_recv()
-            {
-                group.push(job);
-            }
+            let group = gather(first, queue, self.options.group);
             self.counts.queued.fetch_sub(group.len() as u64, Relaxed);
             self.store(group);
             self.bound_log();
@@ -136,6 +135,24 @@ impl Writer {
         let erasing = stored().filter(|s| !s.erased.is_empty() || !s.hidden.is_empty());
         self.counts.erasures.fetch_add(erasing.count() as u64, Relaxed);
     }
+}
+
+/// The jobs that share a transaction with `first`: those that wait already, and if they are all decisions, those that come
+/// in the next moment.
+fn gather(first: Job, queue: &Receiver<Job>, most: usize) -> Vec<Job> {
+    let until = Instant::now() + GATHER;
+    let mut hurry = !matches!(first, Job::Decision(_));
+    let mut group = vec![first];
+    while group.len() < most {
+        let job = queue.try_recv().ok().or_else(|| {
+            let left = until.saturating_duration_since(Instant::now());
+            (!hurry && !left.is_zero()).then(|| queue.recv_timeout(left).ok()).flatten()
+        });
+        let Some(job) = job else { break };
+        hurry |= !matches!(job, Job::Decision(_));
+        group.push(job);
+    }
+    group
 }
 
 /// Who waits to hear what became of a job, and what did.

@@ -248,3 +248,17 @@ fn bytes_that_are_no_request_do_not_stop_the_server() {
     }
     assert_eq!(server.get("/health/ready").0, 200);
 }
+
+#[test]
+fn a_head_that_does_not_end_is_refused_and_the_server_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("s"));
+    let mut socket = TcpStream::connect(server.address()).unwrap();
+    socket.write_all(b"GET / HTTP/1.1\r\nx-long: ").unwrap();
+    // The server may hang up before all is written.
+    let _ = socket.write_all(&vec![b'a'; 200_000]);
+    let mut answer = Vec::new();
+    let _ = socket.read_to_end(&mut answer);
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(server.get("/health/ready").0, 200);
+}

@@ -1,5 +1,5 @@
 //! Reads a shop's files again for every line on stdin and answers with a line of JSON: seconds, rows read, what was kept.
-//! `cargo run --release -p lingxi-data --example ingest_timed -- source.toml data_dir`
+//! `cargo run --release --example ingest_timed -- source.toml data_dir`
 
 use lingxi_data::{Purpose, ingest};
 use std::error::Error;
