@@ -40,7 +40,7 @@ fn nothing_that_a_fuzzer_sends_fails_the_server_and_nothing_invalid_is_taken() {
         .arg(format!("http://{}/api/openapi.json", served.address()))
         .args(["--checks", checks, "--phases", "examples,coverage,fuzzing", "--mode", "all"])
         .args(["--max-examples", "160", "--generation-deterministic", "--suppress-health-check", "all", "--no-color"])
-        .args(["--continue-on-failure", "--workers", "2"])
+        .args(["--continue-on-failure", "--request-timeout", "60"])
         .current_dir(dir.path())
         .output()
         .unwrap();
