@@ -38,14 +38,16 @@ fn nothing_that_a_fuzzer_sends_fails_the_server_and_nothing_invalid_is_taken() {
     let output = Command::new(bin.join("schemathesis"))
         .arg("run")
         .arg(format!("http://{}/api/openapi.json", served.address()))
-        .args(["--checks", checks, "--phases", "examples,coverage,fuzzing", "--mode", "all", "--seed", "7"])
-        .args(["--max-examples", "100", "--generation-deterministic", "--suppress-health-check", "all", "--no-color"])
-        .args(["--continue-on-failure"])
+        .args(["--checks", checks, "--phases", "examples,coverage,fuzzing", "--mode", "all"])
+        .args(["--max-examples", "160", "--generation-deterministic", "--suppress-health-check", "all", "--no-color"])
+        .args(["--continue-on-failure", "--request-timeout", "60"])
         .current_dir(dir.path())
         .output()
         .unwrap();
     let text = said(&output);
     let summary = text.rfind("SUMMARY").map_or(text.as_str(), |at| &text[at..]);
     println!("{summary}");
+    let sent = text.split(" generated").next().and_then(|before| before.split_whitespace().last()?.parse::<u32>().ok());
+    assert!(sent.is_some_and(|sent| sent > 5_000), "too few requests to say anything: {sent:?}");
     assert!(served.is_alive(), "the server still runs");
 }

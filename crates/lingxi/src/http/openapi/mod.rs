@@ -87,9 +87,11 @@ pub fn document() -> Value {
 
 fn operation(route: &Route) -> Value {
     let in_path = route.path.split('/').filter_map(|step| step.strip_prefix('{')?.strip_suffix('}'));
-    let in_path = in_path.map(
-        |name| json!({"name": name, "in": "path", "required": true, "schema": {"$ref": "#/components/schemas/Id"}}),
-    );
+    let in_path = in_path.map(|name| {
+        let schema = if name == "type" { "Type" } else { "Id" };
+        let schema = json!({"$ref": format!("#/components/schemas/{schema}")});
+        json!({"name": name, "in": "path", "required": true, "schema": schema})
+    });
     let others = route.parameters.iter().map(|name| json!({"$ref": format!("#/components/parameters/{name}")}));
     let content = route.answer.iter().map(|(media, schema)| ((*media).to_owned(), json!({"schema": schema})));
     let mut ok = json!({"description": "as asked", "content": Value::Object(content.collect())});
@@ -140,9 +142,12 @@ fn parameters() -> Value {
         parameter
     };
     let free = json!({"type": "string", "maxLength": MAX_ID, "pattern": schemas::NO_CONTROL_OR_EMPTY});
+    let put_away = json!({"anyOf": [{"enum": ["view", "click"]}, {"type": "string"}]});
+    let delay = json!({"anyOf": [{"enum": ["0s", "10m", "1h30m"]}, {"type": "string"}]});
+    let text = json!({"type": "string", "minLength": 1, "maxLength": MAX_QUERY});
     let flag = json!({"type": "string", "enum": ["true", "false", "1", "0", ""]});
     let whole = |least: usize, most: usize, default: usize| json!({"type": "integer", "minimum": least, "maximum": most, "default": default});
-    let mut needed = query("q", "a text", json!({"type": "string", "minLength": 1, "maxLength": MAX_QUERY}));
+    let mut needed = query("q", "a text", text.clone());
     needed["required"] = json!(true);
     json!({
         "n": query("n", "how many", whole(1, MAX_N, super::params::DEFAULT_N)),
@@ -150,11 +155,11 @@ fn parameters() -> Value {
         "cursor": query("cursor", "the Cursor of the page before", json!({"type": "string"})),
         "q": needed,
         "part": query("q", "a part of the id", json!({"type": "string"})),
-        "meaning": query("q", "a text; then the goods that it means", json!({"type": "string", "minLength": 1, "maxLength": MAX_QUERY})),
+        "meaning": query("q", "a text; then the goods that it means", text),
         "category": query("category", "only goods of this category", free.clone()),
         "explain": query("explain", "whether to answer with scores, propensities and reasons", flag),
-        "write_back_type": query("write-back-type", "puts what is answered away under this type of feedback", json!({"type": "string"})),
-        "write_back_delay": query("write-back-delay", "after this time, e.g. 10m", json!({"type": "string"})),
+        "write_back_type": query("write-back-type", "puts what is answered away as this type", put_away),
+        "write_back_delay": query("write-back-delay", "after this time, e.g. 10m", delay),
         "user_id": query("user-id", "without what this shopper took", free),
         "format": query("format", "how the rows are written", json!({"type": "string", "enum": ["jsonl", "parquet"], "default": "jsonl"})),
         "idempotency_key": {
