@@ -112,6 +112,11 @@ pub fn checked(path: &str, item: NewItem) -> Answer<NewItem> {
         let got = format!("{} bytes", item.comment.len().max(item.title.len()));
         return Err(Refusal::input(path("Comment"), format!("at most {MAX_COMMENT} bytes in comment and title"), got));
     }
+    // As it came: white space that is dropped later counts.
+    let sent = item.text.as_deref().map_or(0, str::len);
+    if sent > MAX_TEXT {
+        return Err(Refusal::input(path("Text"), format!("at most {MAX_TEXT} bytes"), format!("{sent} bytes")));
+    }
     let said = fresh::text_of(&item);
     if said.is_empty() || said.len() > MAX_TEXT {
         let got = if said.is_empty() { "none".to_owned() } else { format!("{} bytes", said.len()) };
@@ -186,7 +191,9 @@ mod tests {
             json!({"Price": -1}),
             json!({"Timestamp": "soon"}),
             json!({"Categories": [""]}),
+            json!({"Text": format!("tea{}", " ".repeat(MAX_TEXT))}),
             json!({"Title": "x".repeat(5000)}),
+            json!({"Text": format!("tea{}", " ".repeat(MAX_TEXT))}),
         ] {
             assert!(change(wrong.clone()).apply(item.clone()).is_err(), "{wrong}");
         }
