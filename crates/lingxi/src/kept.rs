@@ -211,10 +211,10 @@ impl Kept {
         let chosen = self.chosen();
         let surplus = self.ids().into_iter().filter(|id| Some(*id) != chosen).skip(most.max(1));
         let unfinished = std::fs::read_dir(&self.root).into_iter().flatten().flatten().map(|entry| entry.path());
-        let unfinished = unfinished.filter(|path| path.extension().is_some_and(|e| e == "tmp") && path.is_dir());
-        for folder in surplus.map(|id| self.folder(id)).chain(unfinished) {
+        let unfinished = unfinished.filter(|path| path.extension().is_some_and(|e| e == "tmp"));
+        for path in surplus.map(|id| self.folder(id)).chain(unfinished) {
             // What cannot be deleted now is tried again after the next build.
-            let _ = std::fs::remove_dir_all(folder);
+            let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
         }
     }
 

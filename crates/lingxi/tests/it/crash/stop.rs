@@ -15,7 +15,7 @@ const SEED: &str = "stop";
 fn slow_request(shop: &Shop, user: &str, rest_after: Option<Duration>) -> Option<String> {
     let body = format!(r#"[{{"FeedbackType":"buy","UserId":"{user}","ItemId":"tea-1"}}]"#);
     let mut socket = TcpStream::connect(shop.url("").strip_prefix("http://").unwrap()).unwrap();
-    write!(socket, "POST /api/feedback HTTP/1.1\r\nhost: shop\r\ncontent-length: {}\r\n\r\n", body.len()).unwrap();
+    write!(socket, "POST /api/feedback HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {}\r\n\r\n", body.len()).unwrap();
     let (first, rest) = body.split_at(20);
     socket.write_all(first.as_bytes()).unwrap();
     if let Some(wait) = rest_after {

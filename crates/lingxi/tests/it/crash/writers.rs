@@ -17,6 +17,9 @@ use std::time::Duration;
 /// Most rows in a batch: all goods of the shop once.
 const MOST: u64 = 60;
 
+/// Beside the shop's files.
+const LOG: &str = "acknowledged.log";
+
 /// The clients of one shop.
 pub struct Writers<'a> {
     shop: &'a Shop,
@@ -32,14 +35,38 @@ pub struct Acknowledged {
     pub batches: BTreeMap<String, usize>,
     /// For each item the states that it may be in: the last acknowledged one, and one that was asked for since.
     pub items: BTreeMap<String, Vec<String>>,
+    /// For each item all states that were asked for, in their order.
+    pub asked: BTreeMap<String, Vec<String>>,
     /// Requests that were sent again.
     pub again: usize,
+}
+
+impl Acknowledged {
+    /// What the log of a shop's clients says by now.
+    pub fn read(shop: &Shop) -> Acknowledged {
+        let mut all = Acknowledged::default();
+        for line in std::fs::read_to_string(shop.folder().join(LOG)).unwrap().lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["batch", name, rows] => drop(all.batches.insert(name.into(), rows.parse().unwrap())),
+                // An item that was never acknowledged may not be there yet.
+                ["ask", item, state] => {
+                    all.asked.entry(item.into()).or_default().push(state.into());
+                    all.items.entry(item.into()).or_insert_with(|| vec!["deleted".into()]).push(state.into());
+                }
+                ["item", item, state] => drop(all.items.insert(item.into(), vec![state.into()])),
+                ["again"] => all.again += 1,
+                _ => panic!("a line of the log is cut: {line:?}"),
+            }
+        }
+        all
+    }
 }
 
 impl<'a> Writers<'a> {
     /// Clients with a log beside the shop's files.
     pub fn new(shop: &'a Shop, seed: &'a str) -> Writers<'a> {
-        let log = File::create(shop.folder().join("acknowledged.log")).unwrap();
+        let log = File::create(shop.folder().join(LOG)).unwrap();
         Writers { shop, seed, log: Mutex::new(log), stop: AtomicBool::new(false) }
     }
 
@@ -50,21 +77,7 @@ impl<'a> Writers<'a> {
 
     /// What was acknowledged up to now.
     pub fn acknowledged(&self) -> Acknowledged {
-        let mut all = Acknowledged::default();
-        for line in std::fs::read_to_string(self.shop.folder().join("acknowledged.log")).unwrap().lines() {
-            let words: Vec<&str> = line.split(' ').collect();
-            match words[..] {
-                ["batch", name, rows] => drop(all.batches.insert(name.into(), rows.parse().unwrap())),
-                // An item that was never acknowledged may not be there yet.
-                ["ask", item, state] => {
-                    all.items.entry(item.into()).or_insert_with(|| vec!["deleted".into()]).push(state.into());
-                }
-                ["item", item, state] => drop(all.items.insert(item.into(), vec![state.into()])),
-                ["again"] => all.again += 1,
-                _ => panic!("a line of the log is cut: {line:?}"),
-            }
-        }
-        all
+        Acknowledged::read(self.shop)
     }
 
     /// One client that posts events until it is told to stop: single ones, and batches of any size.
