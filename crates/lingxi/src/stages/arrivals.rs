@@ -39,7 +39,10 @@ impl Arrivals {
         let (reader, mut arrivals) = (Reader::open(store)?, Arrivals::default());
         reader.events_after(0, |stored| {
             arrivals.up_to = stored.seq;
-            arrivals.events.push(stored);
+            // What was only shown is nothing that a shopper did.
+            if !stored.event.is_put_away() {
+                arrivals.events.push(stored);
+            }
         })?;
         arrivals.erased = reader.erased()?.into_iter().map(|erased| erased.what).collect();
         arrivals.goods = reader.goods()?.into_iter().filter_map(|good| good.body).collect();
