@@ -151,44 +151,62 @@ fn three_times_the_capacity_costs_neither_goodput_nor_patience_nor_memory() {
     let folder = tempfile::tempdir().unwrap();
     let served = Served::start(folder.path());
     let (recommend, _) = write_requests(folder.path());
-    let warm = served.measure(&recommend, None, 2.0, 8);
-    println!("warm: {warm}");
-    let peak = served.measure(&recommend, None, 5.0, 8);
-    let capacity = number(&peak, "goodput");
-    let calm = served.measure(&recommend, Some(0.7 * capacity), 6.0, 64);
+    println!("warm: {}", served.measure(&recommend, None, 2.0, 8));
     let before = served.resident_mb();
-    let storm = served.load(&recommend, Some(3.0 * capacity), 8.0, 512);
-    let mut slowest = Duration::ZERO;
-    let mut refusal = None;
-    for _ in 0..50 {
+    // In turns, and the median: what else the machine does falls on all three.
+    let rounds: Vec<Storm> = (0..3).map(|_| storm(&served, &recommend)).collect();
+    let after = served.resident_mb();
+    let median = |of: fn(&Storm) -> f64| {
+        let mut all: Vec<f64> = rounds.iter().map(of).collect();
+        all.sort_by(f64::total_cmp);
+        all[1]
+    };
+    let (kept, waited) = (median(|round| round.kept), median(|round| round.waited));
+    println!("medians: kept {:.1} % of the goodput; p99 of the accepted {waited:.2} times as long", 100.0 * kept);
+    println!("resident {before} MB before and {after} MB after");
+    let refusal = rounds.into_iter().find_map(|round| round.refusal).expect("one of ninety is refused").to_lowercase();
+    assert!(refusal.contains("retry-after: 1") && refusal.contains(r#""code":"busy""#), "{refusal}");
+    assert!(kept >= 0.9, "goodput fell to {kept:.2} of the peak");
+    assert!(waited <= 2.0, "the accepted waited {waited:.2} times as long");
+    assert!(after as f64 <= before as f64 * 1.1, "memory grew from {before} to {after} MB");
+}
+
+/// What a storm did to a server, relative to calm weather just before.
+struct Storm {
+    /// Share of the peak goodput.
+    kept: f64,
+    /// 99th percentile of the waiting times of the accepted.
+    waited: f64,
+    /// An answer of 503.
+    refusal: Option<String>,
+}
+
+fn storm(served: &Served, recommend: &Path) -> Storm {
+    let peak = served.measure(recommend, None, 3.0, 8);
+    let capacity = number(&peak, "goodput");
+    let calm = served.measure(recommend, Some(0.7 * capacity), 4.0, 64);
+    let load = served.load(recommend, Some(3.0 * capacity), 5.0, 512);
+    let (mut slowest, mut refusal) = (Duration::ZERO, None);
+    for _ in 0..30 {
         std::thread::sleep(Duration::from_millis(100));
         let asked = Instant::now();
-        assert_eq!(
-            ask(served.at, "GET", "/health/live", "").unwrap().0,
-            200,
-            "health is answered whatever else is asked"
-        );
+        assert_eq!(ask(served.at, "GET", "/health/live", "").unwrap().0, 200, "health is answered whatever is asked");
         slowest = slowest.max(asked.elapsed());
         let event = r#"[{"FeedbackType":"buy","UserId":"u1","ItemId":"i1"}]"#;
         assert_eq!(ask(served.at, "POST", "/api/feedback", event).unwrap().0, 200, "events have a queue of their own");
         let (status, answer) = ask(served.at, "GET", "/api/recommend/u1", "").unwrap();
         refusal = refusal.or((status == 503).then_some(answer));
     }
-    let storm = result(storm);
-    let after = served.resident_mb();
-    println!("capacity: {peak}\nat 70%: {calm}\nat 300%: {storm}");
-    println!("resident {before} MB before and {after} MB after; slowest health check {slowest:?}");
-    let refusal = refusal.expect("one of fifty is refused").to_lowercase();
-    assert!(refusal.contains("retry-after: 1") && refusal.contains(r#""code":"busy""#), "{refusal}");
-    let statuses: Vec<&str> = storm["answered"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!((statuses, &storm["broken"]), (vec!["200", "503"], &Value::from(0)), "every request is answered");
-    let kept = number(&storm, "goodput") / capacity;
-    let waited = number(&storm, "p99_ms") / number(&calm, "p99_ms");
-    println!("kept {:.1} % of the goodput; the accepted waited {waited:.2} times as long (p99)", 100.0 * kept);
-    assert!(kept >= 0.9, "goodput fell to {kept:.2} of the peak");
-    assert!(waited <= 2.0, "the accepted waited {waited:.2} times as long");
-    assert!(after as f64 <= before as f64 * 1.1, "memory grew from {before} to {after} MB");
+    let load = result(load);
+    println!("capacity: {peak}\nat 70%: {calm}\nat 300%: {load}\nslowest health check {slowest:?}");
+    let statuses: Vec<&str> = load["answered"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!((statuses, &load["broken"]), (vec!["200", "503"], &Value::from(0)), "every request is answered");
     assert!(slowest < Duration::from_secs(1), "a health check took {slowest:?}");
+    Storm {
+        kept: number(&load, "goodput") / capacity,
+        waited: number(&load, "p99_ms") / number(&calm, "p99_ms"),
+        refusal,
+    }
 }
 
 #[test]
