@@ -56,10 +56,7 @@ fn a_hundred_kills_during_publish_leave_the_old_or_the_new_snapshot_whole() {
         tally.slowest.as_millis(),
     );
     assert!(tally.slowest < READY_WITHIN, "{:?}", tally.slowest);
-    assert!(
-        known >= 10 && tally.new >= 10 && tally.new < KILLS as usize,
-        "the kills did not hit the moment: {tally:?}"
-    );
+    assert!(known >= 5 && tally.new >= 5 && tally.new < KILLS as usize, "the kills did not hit the moment: {tally:?}");
     assert!(!shop.said().contains("panicked"), "{}", shop.said());
 }
 
@@ -180,12 +177,10 @@ fn first_build(shop: &Shop, tally: &mut Tally) -> Served {
 /// New events, a build, and a kill somewhere in it or just after it.
 fn during_a_build(witness: &Witness<'_>, served: Served, kill: u64, tally: &mut Tally) {
     let before = witness.meet();
-    let row =
-        |i| json!({"FeedbackType": "buy", "UserId": format!("new-{kill}-{i}"), "ItemId": format!("bolt-{}", i % 20)});
-    assert_eq!(witness.post("/api/feedback", &json!((0..20).map(row).collect::<Vec<_>>())).unwrap(), 200);
     let kept = witness.kept();
-    assert_eq!(witness.post("/api/builds", &json!({})).unwrap(), 202);
-    let (stop, length) = (AtomicBool::new(false), Duration::from_millis(draw(SEED, kill, 1500)));
+    witness.begin(kill);
+    let latest = tally.build.as_millis() as u64 * 3 / 2;
+    let (stop, length) = (AtomicBool::new(false), Duration::from_millis(draw(SEED, kill, latest)));
     let seen = std::thread::scope(|scope| {
         let watching = scope.spawn(|| witness.watch(&stop));
         std::thread::sleep(length);
