@@ -19,7 +19,7 @@ pub fn events(body: &[u8], now: i64) -> Result<usize, String> {
 /// The message of the refusal.
 pub fn items(body: &[u8]) -> Result<usize, String> {
     let sent: Vec<Sent> = params::read_all(body, goods::MAX_BATCH, "an array of items").map_err(|e| e.why.message)?;
-    let goods = sent.into_iter().enumerate().map(|(at, sent)| sent.good(at, 0, &|_| Vec::new()));
+    let goods = sent.into_iter().enumerate().map(|(at, sent)| sent.good(at, None, &|_| Vec::new()));
     let goods = goods.collect::<Result<Vec<_>, _>>().map_err(|refusal| refusal.why.message)?;
     Ok(goods.len())
 }

@@ -168,7 +168,7 @@ async fn take_in(app: App, sent: Vec<Sent>) -> Answer<Json<Touched>> {
     // Checked before it is said that nothing can be read: what is wrong stays wrong with another snapshot.
     let serving = app.serving();
     let categories = |item: &str| categories_of(&serving, item);
-    let goods = sent.into_iter().enumerate().map(|(at, sent)| sent.good(at, now, &categories));
+    let goods = sent.into_iter().enumerate().map(|(at, sent)| sent.good(at, Some(now), &categories));
     let goods = goods.collect::<Answer<Vec<_>>>()?;
     can_read(&app)?;
     describe_anew(app, goods).await

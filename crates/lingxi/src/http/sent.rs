@@ -46,9 +46,9 @@ pub struct Amended {
 }
 
 impl Sent {
-    /// The item; `at` is its place in the batch, and it came `now` unless it says when. Without categories it keeps those
+    /// The item; `at` is its place in the batch, and it came `now` unless it says when (without `now`: nobody knows when). Without categories it keeps those
     /// that it has.
-    pub fn good(self, at: usize, now: i64, categories: &dyn Fn(&str) -> Vec<String>) -> Answer<Good> {
+    pub fn good(self, at: usize, now: Option<i64>, categories: &dyn Fn(&str) -> Vec<String>) -> Answer<Good> {
         let path = format!("[{at}].");
         checked_id(&format!("{path}ItemId"), &self.item_id)?;
         let comment = self.comment.unwrap_or_default();
@@ -61,7 +61,7 @@ impl Sent {
             labels: flat(&sent_labels),
             sent_labels,
             comment,
-            timestamp: Some(time(&format!("{path}Timestamp"), self.timestamp)?.unwrap_or(now)),
+            timestamp: time(&format!("{path}Timestamp"), self.timestamp)?.or(now),
             id: self.item_id.clone(),
         };
         let what = if self.is_hidden == Some(true) { Withdrawal::Hidden } else { Withdrawal::Shown };

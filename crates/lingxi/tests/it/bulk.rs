@@ -271,7 +271,7 @@ fn one_import_more_than_may_wait_is_refused_and_a_place_comes_free_when_a_sender
     let address = server.address().to_string();
     let stalled = || {
         let mut stream = TcpStream::connect(&address).unwrap();
-        let head = "POST /api/import/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{}";
+        let head = "POST /api/import/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{}";
         stream.write_all(head.as_bytes()).unwrap();
         stream
     };
@@ -288,7 +288,7 @@ fn one_import_more_than_may_wait_is_refused_and_a_place_comes_free_when_a_sender
         }
     };
     assert_eq!(code(&refused(429)), "imports_full");
-    let huge = "POST /api/import/events HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n";
+    let huge = "POST /api/import/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n";
     let mut stream = TcpStream::connect(&address).unwrap();
     stream.write_all(huge.as_bytes()).unwrap();
     let mut head = [0; 12];
