@@ -124,7 +124,7 @@ mod tests {
     use crate::ingest::{Source, read};
 
     fn shop(dir: &std::path::Path) -> Ingested {
-        std::fs::write(dir.join("e.csv"), "user_id,item_id,timestamp\nann,tea,100\nann,milk,200\nbob,tea,300\n")
+        std::fs::write(dir.join("e.csv"), "user_id,item_id,timestamp\nann,tea,1700000100\nann,milk,1700000200\nbob,tea,1700000300\n")
             .unwrap();
         let source = source();
         read(&source, dir, &mut |_| {}).unwrap()
@@ -134,8 +134,10 @@ mod tests {
         serde_json::from_value(serde_json::json!({"events": [{"path": "e.csv", "kind": "buy"}]})).unwrap()
     }
 
+    const START: i64 = 1_700_000_000;
+
     fn later<'a>(user: &'a str, item: &'a str, at: i64) -> Later<'a> {
-        Later { user, item, kind: EventKind::Buy, at, value: 1.0 }
+        Later { user, item, kind: EventKind::Buy, at: START + at, value: 1.0 }
     }
 
     #[test]
@@ -149,7 +151,7 @@ mod tests {
         let (grown, taken) = shop.with_later(catalog, 10, &came, &|_, _, _| false).unwrap();
         assert_eq!(taken, Taken { kept: 2, known: 1, unknown_items: 1 });
         let log = grown.interactions.for_purpose(Purpose::Training);
-        assert_eq!(log.of(ann).at, [100, 150, 200]);
+        assert_eq!(log.of(ann).at, [100, 150, 200].map(|at| START + at));
         assert_eq!(log.of(UserId(grown.users.get("zoe").unwrap())).len(), 1);
     }
 
@@ -162,6 +164,6 @@ mod tests {
             .with_later(catalog, 10, &[later("ann", "milk", 900)], &|user, item, _| (user, item) == ("ann", "milk"))
             .unwrap();
         let ann = UserId(grown.users.get("ann").unwrap());
-        assert_eq!(grown.interactions.for_purpose(Purpose::Training).of(ann).at, [100, 900]);
+        assert_eq!(grown.interactions.for_purpose(Purpose::Training).of(ann).at, [100, 900].map(|at| START + at));
     }
 }
