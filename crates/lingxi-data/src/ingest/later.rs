@@ -124,8 +124,11 @@ mod tests {
     use crate::ingest::{Source, read};
 
     fn shop(dir: &std::path::Path) -> Ingested {
-        std::fs::write(dir.join("e.csv"), "user_id,item_id,timestamp\nann,tea,1700000100\nann,milk,1700000200\nbob,tea,1700000300\n")
-            .unwrap();
+        std::fs::write(
+            dir.join("e.csv"),
+            "user_id,item_id,timestamp\nann,tea,1700000100\nann,milk,1700000200\nbob,tea,1700000300\n",
+        )
+        .unwrap();
         let source = source();
         read(&source, dir, &mut |_| {}).unwrap()
     }

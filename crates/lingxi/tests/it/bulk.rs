@@ -276,6 +276,17 @@ fn one_import_more_than_may_wait_is_refused_and_a_place_comes_free_when_a_sender
         stream
     };
     let mut waiting: Vec<TcpStream> = (0..4).map(|_| stalled()).collect();
+    // Each has its place before anybody else asks for one.
+    let begun = Instant::now();
+    let arrived = || {
+        std::fs::read_dir(dir.path().join("store.imports")).map_or(0, |folder| {
+            folder.flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "rows")).count()
+        })
+    };
+    while arrived() < 4 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{} of 4 have a place", arrived());
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let refused = |expected: u16| {
         let begun = Instant::now();
         loop {
