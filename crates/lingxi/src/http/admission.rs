@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// So many may wait behind each core. At 70 % of what a core can do about one request in 300 finds more of them waiting
 /// (M/D/1), and who waits behind all of them waits about as long as the unluckiest hundredth does on a calm day.
-const BEHIND_EACH: usize = 8;
+const BEHIND_EACH: usize = 16;
 
 /// Who computes and who waits.
 pub struct Admission {

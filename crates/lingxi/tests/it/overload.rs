@@ -125,7 +125,7 @@ fn ask(at: SocketAddr, method: &str, path: &str, body: &str) -> std::io::Result<
     let length = body.len();
     write!(
         socket,
-        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
     )?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer)?;
@@ -246,7 +246,7 @@ fn senders_that_never_finish_a_request_are_let_go() {
     let served = Served::start(folder.path());
     let slow = |_| {
         let mut socket = TcpStream::connect(served.at).unwrap();
-        socket.write_all(b"GET /api/recommend/u1 HTTP/1.1\r\nhost: x\r\nx-slow: ").unwrap();
+        socket.write_all(b"GET /api/recommend/u1 HTTP/1.1\r\nhost: localhost\r\nx-slow: ").unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
         socket
     };
