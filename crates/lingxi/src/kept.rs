@@ -7,7 +7,7 @@
 use crate::failure::UserError;
 use crate::pipeline;
 use crate::recipe::Recipe;
-use crate::shelf::{Place, Shelf, remove};
+use crate::shelf::{Place, Shelf, remove, sync};
 use crate::site::Site;
 use crate::snapshot::Snapshot;
 use crate::stages::arrivals::Arrivals;
@@ -110,7 +110,7 @@ impl Kept {
     pub fn choose(&self, id: u64) -> Result<()> {
         write_atomically(&self.root.join(SERVING), format!("{id}\n").as_bytes())
             .context("cannot note which snapshot serves")?;
-        Ok(sync(&self.root)?)
+        Ok(File::open(&self.root)?.sync_all()?)
     }
 
     /// Builds a snapshot from the shop's files and what arrived since, keeps it, and gives it back as it reads from disk.
@@ -168,7 +168,8 @@ impl Kept {
     pub fn last_good(&self, order: Fingerprint, site: &Site) -> Option<Opened> {
         let mut cards: Vec<Card> = self.list().into_iter().filter(|card| card.order == order).collect();
         // Stable: the rest stays newest first.
-        cards.sort_by_key(|card| Some(card.id) != self.chosen());
+        let chosen = self.chosen();
+        cards.sort_by_key(|card| Some(card.id) != chosen);
         cards.into_iter().find_map(|card| match self.open(card.id, site) {
             Ok(opened) => Some(opened),
             Err(why) => {
@@ -202,7 +203,7 @@ impl Kept {
             card.id += 1;
             Writer::default().write(&beside.join(CARD), &card)?;
         }
-        sync(&self.root)?;
+        File::open(&self.root)?.sync_all()?;
         Ok(card)
     }
 
@@ -255,12 +256,6 @@ fn link(from: &Path, to: &Path) -> std::io::Result<()> {
         if std::fs::hard_link(entry.path(), &beside).is_err() {
             std::fs::copy(entry.path(), &beside)?;
         }
-        sync(&beside)?;
     }
-    sync(to)
-}
-
-/// Waits until a file or folder is on disk.
-fn sync(path: &Path) -> std::io::Result<()> {
-    File::open(path)?.sync_all()
+    Ok(())
 }

@@ -61,6 +61,11 @@ impl Shelf {
         Shelf { root: root.into(), mode: Mode::Sealed, used: Arc::default() }
     }
 
+    /// Whether what lies here is reused.
+    pub fn reuses(&self) -> bool {
+        self.mode != Mode::Fresh
+    }
+
     /// Where it lies.
     pub fn root(&self) -> &Path {
         &self.root
@@ -132,8 +137,8 @@ impl Shelf {
 
     /// Whether the artefact of `stage` under `key` would have to be made.
     pub fn lacks(&self, stage: &str, key: Fingerprint) -> bool {
-        let folder = self.root.join(stage).join(key.to_string());
-        self.mode == Mode::Reuse && seal::check(&folder).is_err()
+        let place = Place { stage: stage.to_owned(), key };
+        self.mode == Mode::Reuse && seal::check(&self.folder(&place)).is_err()
     }
 
     /// Deletes all but the newest artefacts of a stage, and what killed builds left behind. That takes no artefact's place.
@@ -158,7 +163,7 @@ impl Shelf {
 }
 
 /// Brings a folder and the files in it to disk.
-fn sync(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn sync(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

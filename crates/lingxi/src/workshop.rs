@@ -38,7 +38,6 @@ pub struct Workshop {
     site: Site,
     kept: Kept,
     rebuild: Rebuild,
-    metric: String,
     state: Mutex<State>,
     placing: Mutex<()>,
 }
@@ -72,8 +71,6 @@ pub struct Told {
     pub kept: Vec<Card>,
     /// Which of them answers.
     pub serving: Option<u64>,
-    /// Name of the figure on the cards.
-    pub metric: String,
     /// Hours between two builds.
     pub every_hours: Option<f64>,
 }
@@ -91,8 +88,7 @@ impl Workshop {
     pub fn new(order: Order, recipe: &Recipe, site: Site, serving: u64) -> Workshop {
         let kept = Kept::of(&site.cache, &order.store);
         let state = State { serving: Some(serving), ..State::default() };
-        let (rebuild, metric) = (recipe.serve.rebuild, recipe.evaluate.main.clone());
-        Workshop { order, site, kept, rebuild, metric, state: Mutex::new(state), placing: Mutex::new(()) }
+        Workshop { order, site, kept, rebuild: recipe.serve.rebuild, state: Mutex::new(state), placing: Mutex::new(()) }
     }
 
     /// What is kept, what runs, how the last one ended.
@@ -104,7 +100,6 @@ impl Workshop {
             last: state.last.as_ref().map(|(outcome, _)| outcome.clone()),
             kept,
             serving: state.serving,
-            metric: self.metric.clone(),
             every_hours: self.rebuild.every_hours,
         }
     }

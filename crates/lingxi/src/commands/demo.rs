@@ -1,6 +1,6 @@
 //! `lingxi demo`: the whole way once, on demo data.
 
-use super::serve::{answer, start_with};
+use super::serve::{Door, answer, start_with};
 use crate::cli::{DemoArgs, DemoData};
 use crate::figures;
 use crate::kept::Kept;
@@ -9,7 +9,9 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::report::say;
 use crate::site::Site;
+use crate::snapshot::Snapshot;
 use crate::stages::arrivals::Arrivals;
+use crate::stages::measure::Measured;
 use crate::workshop::Order;
 use lingxi_data::artefact::write_atomically;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -36,28 +38,31 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<()> {
     if !args.json {
         say(&recipe.about)?;
     }
-    let (snapshot, measured) = build(&recipe, &Arrivals::default(), &site)?;
+    if args.no_serve {
+        let (snapshot, measured) = build(&recipe, &Arrivals::default(), &site)?;
+        return show(args, name, &recipe, &snapshot, measured.took(started.elapsed()));
+    }
+    let store = site.cache.join("stores").join(format!("demo-{name}.sqlite"));
+    let order = Order { recipe: written(&recipe, &Kept::of(&site.cache, &store))?, data: site.data.clone(), store };
+    let door = Door::open(&order.store, SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)), false)?;
+    // What shoppers of the demo did before is replayed, not learned, until somebody asks for a build.
+    let opened = start_with(&recipe, &order, &site, |_| Ok(Arrivals::default()))?;
+    show(args, name, &recipe, &opened.snapshot, opened.measured.clone().took(started.elapsed()))?;
+    answer(opened, order, site, door)
+}
+
+/// Prints the figures of a snapshot.
+fn show(args: &DemoArgs, name: &str, recipe: &Recipe, snapshot: &Snapshot, measured: Measured) -> anyhow::Result<()> {
     let quality = &snapshot.built.indexes.quality;
-    let measured = measured.took(started.elapsed());
     if args.json {
         let mut line = figures::line("demo", name, &measured);
         line.others.extend(figures::index_rows(quality));
-        line.print()?;
-    } else {
-        let report = &snapshot.built.shop.data.report;
-        let tables = figures::table(&recipe, &measured) + &figures::index_lines(quality);
-        say(&format!("\n{report}\n{tables}"))?;
-        say(&format!("ready after {}", crate::report::duration(started.elapsed().as_secs_f64())))?;
+        return line.print();
     }
-    if args.no_serve {
-        return Ok(());
-    }
-    drop(snapshot);
-    let store = site.cache.join("stores").join(format!("demo-{name}.sqlite"));
-    let order = Order { recipe: written(&recipe, &Kept::of(&site.cache, &store))?, data: site.data.clone(), store };
-    // What shoppers of the demo did before is replayed, not learned: its figures stay those of the data.
-    let opened = start_with(&recipe, &order, &site, |_| Ok(Arrivals::default()))?;
-    answer(opened, order, site, SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)), false)
+    let report = &snapshot.built.shop.data.report;
+    let tables = figures::table(recipe, &measured) + &figures::index_lines(quality);
+    say(&format!("\n{report}\n{tables}"))?;
+    Ok(say(&format!("ready after {}", crate::report::duration(measured.result.seconds)))?)
 }
 
 /// The recipe as a file beside the kept snapshots: who builds the next one reads it there.

@@ -29,8 +29,24 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let site = Site::new(data.clone(), args.seed, Progress::new(false), false)?;
     let store = store_of(args.store.as_deref(), &recipe, &site);
     let order = Order { recipe: args.recipe.clone(), data, store };
+    let door = Door::open(&order.store, args.addr, args.keys)?;
     let opened = start_with(&recipe, &order, &site, Arrivals::read)?;
-    answer(opened, order, site, args.addr, args.keys)
+    answer(opened, order, site, door)
+}
+
+/// What may refuse, asked before a build that takes minutes: the store is ours alone, and there are keys where they are
+/// asked for.
+pub(super) struct Door {
+    addr: SocketAddr,
+    store: Store,
+    gate: Option<Gate>,
+}
+
+impl Door {
+    pub(super) fn open(store: &Path, addr: SocketAddr, keys: bool) -> anyhow::Result<Door> {
+        let gate = gate(store, addr, keys)?;
+        Ok(Door { addr, store: Store::open(store, StoreOptions::default())?, gate })
+    }
 }
 
 /// The snapshot that was chosen to answer, if it was built to this order; otherwise a new one, with those of the arrivals in
@@ -45,7 +61,9 @@ pub(super) fn start_with(
     read: impl FnOnce(&Path) -> anyhow::Result<Arrivals>,
 ) -> anyhow::Result<Opened> {
     let kept = Kept::of(&site.cache, &order.store);
-    if let Some(opened) = kept.last_good(ingest::order(recipe, site)?, site) {
+    if site.shelf.reuses()
+        && let Some(opened) = kept.last_good(ingest::order(recipe, site)?, site)
+    {
         return Ok(opened);
     }
     let opened = kept.build(recipe, &read(&order.store)?, now(), site)?;
@@ -54,15 +72,13 @@ pub(super) fn start_with(
     Ok(opened)
 }
 
-/// Serves a snapshot until Ctrl-C, after printing the address and three lines to try.
-pub(super) fn answer(opened: Opened, order: Order, site: Site, addr: SocketAddr, keys: bool) -> anyhow::Result<()> {
-    let Opened { card, snapshot, .. } = opened;
-    let snapshot = Arc::new(snapshot);
-    let (user, item, word) = examples(&snapshot);
-    let gate = gate(&order.store, addr, keys)?;
-    let store = Store::open(&order.store, StoreOptions::default())?;
+/// Serves a snapshot until Ctrl-C, after printing the address and lines to try.
+pub(super) fn answer(opened: Opened, order: Order, site: Site, door: Door) -> anyhow::Result<()> {
+    let (Opened { card, snapshot, .. }, Door { addr, store, gate }) = (opened, door);
+    let examples = examples(&snapshot);
     let options = AppOptions { seed: site.seed, ..AppOptions::default() };
-    let app = App::start(snapshot.clone(), store, card.built_with, options)?;
+    // Moved: once another snapshot is put in place, nobody holds this one.
+    let app = App::start(Arc::new(snapshot), store, card.built_with, options)?;
     app.attend(Workshop::new(order, &card.recipe, site, card.id));
     let asks = gate.map(|gate| app.guard(gate)).is_some();
     let listener = TcpListener::bind(addr).map_err(|why| {
@@ -70,8 +86,15 @@ pub(super) fn answer(opened: Opened, order: Order, site: Site, addr: SocketAddr,
     })?;
     let at = listener.local_addr()?;
     if asks {
-        return serve_with_keys(listener, app);
+        invite_with_key(at)?
+    } else {
+        invite(at, &examples)?
     }
+    serve(listener, app)?;
+    Ok(say("stopped; everything acknowledged is stored")?)
+}
+
+fn invite(at: SocketAddr, [user, item, word]: &[String; 3]) -> std::io::Result<()> {
     say(&format!("\nserving on http://{at} (a page and an API; Ctrl-C ends it). Try:\n"))?;
     say(&format!("  curl -s 'http://{at}/api/recommend/{user}?n=5&explain=true'"))?;
     say(&format!("  curl -s 'http://{at}/api/search?q={word}&n=5'"))?;
@@ -79,21 +102,16 @@ pub(super) fn answer(opened: Opened, order: Order, site: Site, addr: SocketAddr,
         "  curl -s -X POST 'http://{at}/api/feedback' -H 'content-type: application/json' \\\n    \
          -d '[{{\"FeedbackType\":\"buy\",\"UserId\":\"somebody-new\",\"ItemId\":\"{item}\"}}]' && \\\n    \
          curl -s 'http://{at}/api/recommend/somebody-new?n=5&explain=true'\n"
-    ))?;
-    serve(listener, app)?;
-    Ok(say("stopped; everything acknowledged is stored")?)
+    ))
 }
 
-/// Serves who has a key.
-fn serve_with_keys(listener: TcpListener, app: App) -> anyhow::Result<()> {
-    let at = listener.local_addr()?;
+fn invite_with_key(at: SocketAddr) -> std::io::Result<()> {
     say(&format!("\nserving on http://{at} (a page and an API; asks for a key; Ctrl-C ends it). Try:\n"))?;
     say(&format!("  curl -s -H \"X-API-Key: $LINGXI_KEY\" 'http://{at}/api/recommend/somebody?n=5'\n"))?;
     if !at.ip().is_loopback() {
         say("keys travel as they are: put a proxy that speaks TLS between this and the open network\n")?;
     }
-    serve(listener, app)?;
-    Ok(say("stopped; everything acknowledged is stored")?)
+    Ok(())
 }
 
 /// The gate of a server that listens on `addr`: none on loopback, unless it is asked for.
@@ -111,14 +129,16 @@ fn gate(store: &Path, addr: SocketAddr, keys: bool) -> anyhow::Result<Option<Gat
 }
 
 /// A shopper with a past, an item of theirs, and a word of its title: what the lines to try speak of.
-fn examples(snapshot: &Snapshot) -> (&str, &str, String) {
+fn examples(snapshot: &Snapshot) -> [String; 3] {
     let data = &snapshot.built.shop.data;
     let log = data.interactions.for_purpose(Purpose::Serving);
     let (user, rows) = log.users().find(|(_, rows)| rows.len() >= 5).unwrap_or((UserId(0), log.of(UserId(0))));
     let item = rows.items.last().copied().unwrap_or(ItemId(0));
     let title = data.catalog.label(item).to_lowercase();
     let word = title.split(|c: char| !c.is_ascii_alphabetic()).find(|w| w.len() > 3).unwrap_or("new").to_owned();
-    (data.users.name(user.0).unwrap_or("nobody"), data.catalog.ids.name(item.0).unwrap_or("nothing"), word)
+    let (user, item) =
+        (data.users.name(user.0).unwrap_or("nobody"), data.catalog.ids.name(item.0).unwrap_or("nothing"));
+    [user.to_owned(), item.to_owned(), word]
 }
 
 /// The store's file: as given, or in the cache by the shop's name.

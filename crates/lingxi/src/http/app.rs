@@ -10,7 +10,7 @@ use super::telemetry::Telemetry;
 use crate::crowd::Crowd;
 use crate::kept::Opened;
 use crate::live::{History, Live};
-use crate::store::{Erasure, NewEvent, NewItem, Result, Store, Stored, StoredEvent, Withdrawal};
+use crate::store::{Change, Erasure, Good, NewEvent, NewItem, Result, Store, Stored, StoredEvent, Withdrawal};
 use crate::workshop::Workshop;
 use lingxi_data::{ItemId, UserId};
 use std::collections::{HashMap, HashSet};
@@ -156,6 +156,40 @@ impl App {
         if workshop.is_due(since) && self.serving().has_news() {
             self.build(workshop);
         }
+    }
+
+    /// Stores changes, lets them hold in the live histories, and calls `done`, in this order and from the store's writer:
+    /// a caller who hangs up must not keep what is stored from holding.
+    ///
+    /// # Errors
+    /// As [`Store::change_then`].
+    pub(super) fn change_then(
+        &self,
+        changes: Vec<Change>,
+        done: impl FnOnce(Result<Stored>) + Send + 'static,
+    ) -> Result<()> {
+        let live = self.clone();
+        self.store.change_then(changes, self.now(), move |result| {
+            if let Ok(stored) = &result {
+                live.absorb(stored);
+            }
+            done(result);
+        })
+    }
+
+    /// Stores what became of goods, hides or shows those that are known, and calls `done`, as [`App::change_then`].
+    ///
+    /// # Errors
+    /// As [`Store::stock_then`].
+    pub(super) fn stock_then(&self, goods: Vec<Good>, done: impl FnOnce(Result<()>) + Send + 'static) -> Result<()> {
+        let live = self.clone();
+        let states: Vec<(String, Withdrawal)> = goods.iter().map(|good| (good.item.clone(), good.what)).collect();
+        self.store.stock_then(goods, self.now(), move |result| {
+            if result.is_ok() {
+                live.serving().withdraw(states.iter().map(|(item, what)| (item.as_str(), *what)));
+            }
+            done(result);
+        })
     }
 
     /// Runs `work` on a thread that may compute, once it has its turn among [`AppOptions::compute`] others, or refuses it as

@@ -109,7 +109,7 @@ fn workshop(app: &App) -> Answer<&Workshop> {
 }
 
 fn told(told: Told) -> Builds {
-    let Told { running, last, kept, serving, metric, every_hours } = told;
+    let Told { running, last, kept, serving, every_hours } = told;
     let running = running.map(|(beat, since)| Running {
         stage: beat.stage,
         done: beat.done,
@@ -128,7 +128,7 @@ fn told(told: Told) -> Builds {
         snapshot: card.fingerprint.to_string(),
         events: card.events,
         items: card.items,
-        metric: metric.clone(),
+        metric: card.recipe.evaluate.main,
         value: card.value,
         serving: Some(card.id) == serving,
     });

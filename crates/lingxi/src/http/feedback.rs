@@ -62,12 +62,7 @@ pub async fn put(State(app): State<App>, query: Query, headers: HeaderMap, Body(
 /// Makes changes on disk and in the live histories, in this order.
 pub(super) async fn change(app: &App, changes: Vec<Change>) -> Answer<Stored> {
     let (tell, told) = tokio::sync::oneshot::channel();
-    let live = app.clone();
-    app.store().change_then(changes, app.now(), move |result| {
-        // Here and not after `told`: a caller who hangs up must not keep what is stored from holding.
-        if let Ok(stored) = &result {
-            live.absorb(stored);
-        }
+    app.change_then(changes, move |result| {
         let _ = tell.send(result);
     })?;
     Ok(told.await.map_err(|_| Refusal::internal("the store's writer stopped"))??)

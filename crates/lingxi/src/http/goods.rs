@@ -204,14 +204,8 @@ pub(super) fn too_many() -> Refusal {
 /// Stores what became of goods; those that are known are hidden or shown from then on.
 async fn store(app: &App, goods: Vec<Good>) -> Answer<Json<Touched>> {
     let (tell, told) = tokio::sync::oneshot::channel();
-    let live = app.clone();
     let row_affected = goods.len();
-    let states: Vec<(String, Withdrawal)> = goods.iter().map(|good| (good.item.clone(), good.what)).collect();
-    app.store().stock_then(goods, app.now(), move |result| {
-        // Here and not after `told`: a caller who hangs up must not keep a stored change from holding.
-        if result.is_ok() {
-            live.serving().withdraw(states.iter().map(|(item, what)| (item.as_str(), *what)));
-        }
+    app.stock_then(goods, move |result| {
         let _ = tell.send(result);
     })?;
     told.await.map_err(|_| Refusal::internal("the store's writer stopped"))??;

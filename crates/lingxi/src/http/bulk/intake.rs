@@ -9,7 +9,7 @@ use crate::http::App;
 use crate::http::error::{Answer, Refusal};
 use crate::http::sent::Sent;
 use crate::http::{feedback, goods};
-use crate::store::{Good, NewEvent, Result as StoreResult, StoreError};
+use crate::store::{Change, Good, NewEvent, Result as StoreResult, StoreError};
 use lingxi_data::records::{self, Form, Record};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -204,25 +204,15 @@ fn patiently<T>(store: impl Fn() -> StoreResult<T>) -> StoreResult<T> {
 /// How many were stored, and how many were known before.
 fn store_events(app: &App, events: Vec<NewEvent>) -> StoreResult<(u64, u64)> {
     let (tell, told) = sync_channel(1);
-    let live = app.clone();
-    app.store().append_then(events, move |result| {
-        let counts = result.map(|stored| {
-            live.absorb(&stored);
-            (stored.events.len() as u64, stored.duplicates as u64)
-        });
-        let _ = tell.send(counts);
+    app.change_then(events.into_iter().map(Change::Insert).collect(), move |result| {
+        let _ = tell.send(result.map(|stored| (stored.events.len() as u64, stored.duplicates as u64)));
     })?;
     told.recv().map_err(|_| StoreError::Closed)?
 }
 
 fn store_goods(app: &App, goods: Vec<Good>) -> StoreResult<()> {
     let (tell, told) = sync_channel(1);
-    let live = app.clone();
-    let states: Vec<_> = goods.iter().map(|good| (good.item.clone(), good.what)).collect();
-    app.store().stock_then(goods, app.now(), move |result| {
-        if result.is_ok() {
-            live.serving().withdraw(states.iter().map(|(item, what)| (item.as_str(), *what)));
-        }
+    app.stock_then(goods, move |result| {
         let _ = tell.send(result);
     })?;
     told.recv().map_err(|_| StoreError::Closed)?
