@@ -278,7 +278,7 @@ impl ItemModel {
             Fitted::Neighbours(b) => Writer::default()
                 .column("offsets", &[b.offsets.len()], &b.offsets)
                 .column("from", &[b.from.len()], &b.from)
-                .column("behaviour", &[b.from.len()], &b.behaviour)
+                .column("weights", &[b.from.len()], &b.weights)
                 .column("language", &[b.from.len()], &b.language),
         };
         Ok(file.write(path, &header)?)
@@ -381,12 +381,12 @@ fn load_neighbours(file: &Reader, n: usize) -> Result<Fitted> {
     let model = Neighbours {
         offsets: file.column("offsets")?,
         from: file.column("from")?,
-        behaviour: file.column("behaviour")?,
+        weights: file.column("weights")?,
         language: file.column("language")?,
     };
     same_length("load item model", n + 1, model.offsets.len())?;
     let entries = model.from.len();
-    for got in [model.behaviour.len(), model.language.len()] {
+    for got in [model.weights.len(), model.language.len()] {
         same_length("load item model", entries, got)?;
     }
     let whole = model.offsets.first() == Some(&0) && model.offsets.last() == Some(&(entries as u64));

@@ -20,5 +20,5 @@ pub use decide::{Slate, Stages, Standing, consider, decide, rank};
 pub use error::{DecideError, Result};
 pub use hnsw::{HnswConfig, HnswIndex};
 pub use policy::PolicyConfig;
-pub use recall::{ExactRecall, HistoryRecall, HnswRecall, Listed, Union, recalls_at};
+pub use recall::{ExactRecall, HistoryRecall, HnswRecall, LastRecall, Listed, Union, recalls_at};
 pub use rules::{KeptAway, Repeats, Rule, Rules, RulesConfig};

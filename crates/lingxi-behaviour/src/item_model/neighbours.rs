@@ -25,14 +25,17 @@ pub(crate) const LANES: usize = 16;
 /// Items solved between two reports of progress.
 const CHUNK: usize = 2_048;
 
-/// Ragged columns of `B`: `B_ij = behaviour + language` for `i` in the neighbourhood of `j`, else 0.
+/// Ragged columns of `B`: `B_ij` for `i` in the neighbourhood of `j`, else 0. What a score needs is the sum of both parts: it
+/// is kept, and the part of behaviour is what language leaves of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Neighbours {
     /// `[n + 1]`, column `j` is `offsets[j]..offsets[j + 1]`.
     pub offsets: Vec<u64>,
     /// `i`, rising within a column.
     pub from: Vec<u32>,
-    pub behaviour: Vec<f32>,
+    /// `B_ij`.
+    pub weights: Vec<f32>,
+    /// The part of it that language speaks for.
     pub language: Vec<f32>,
 }
 
@@ -81,7 +84,7 @@ impl Neighbours {
 
     fn push(&mut self, (from, behaviour, language): Column) {
         self.from.extend(from);
-        self.behaviour.extend(behaviour);
+        self.weights.extend(behaviour.iter().zip(&language).map(|(b, l)| b + l));
         self.language.extend(language);
         self.offsets.push(self.from.len() as u64);
     }
@@ -97,7 +100,7 @@ impl Neighbours {
 
     /// All `(i, j, B_ij)` that are stored, by `j` and then `i`.
     pub fn entries(&self) -> impl Iterator<Item = (usize, usize, f32)> {
-        let entry = |j, e: usize| (self.from[e] as usize, j, self.behaviour[e] + self.language[e]);
+        let entry = |j, e: usize| (self.from[e] as usize, j, self.weights[e]);
         (0..self.n()).flat_map(move |j| self.range(j).map(move |e| entry(j, e)))
     }
 
@@ -105,7 +108,10 @@ impl Neighbours {
     pub fn parts(&self, i: usize, j: usize) -> (f32, f32) {
         let range = self.range(j);
         match self.from[range.clone()].binary_search(&(i as u32)) {
-            Ok(at) => (self.behaviour[range.start + at], self.language[range.start + at]),
+            Ok(at) => {
+                let (weight, language) = (self.weights[range.start + at], self.language[range.start + at]);
+                (weight - language, language)
+            }
             Err(_) => (0.0, 0.0),
         }
     }
@@ -121,12 +127,11 @@ impl Neighbours {
             if let Some(next) = items.get(at + 1) {
                 let range = self.range(next.index());
                 lingxi_kernels::prefetch(&self.from[range.clone()]);
-                lingxi_kernels::prefetch(&self.behaviour[range.clone()]);
-                lingxi_kernels::prefetch(&self.language[range]);
+                lingxi_kernels::prefetch(&self.weights[range]);
             }
             let taken = |e: &usize| past[self.from[*e] as usize / 64] >> (self.from[*e] % 64) & 1 == 1;
             let entries = self.range(j.index()).filter(taken);
-            *out = entries.map(|e| weights[&self.from[e]] * (self.behaviour[e] + self.language[e])).sum();
+            *out = entries.map(|e| weights[&self.from[e]] * self.weights[e]).sum();
         }
     }
 
@@ -140,9 +145,8 @@ impl Neighbours {
         for j in 0..n {
             let mut sums = [0.0f32; LANES];
             for e in self.range(j) {
-                let b = self.behaviour[e] + self.language[e];
                 let row = &weights[self.from[e] as usize];
-                sums.iter_mut().zip(row).for_each(|(sum, weight)| *sum += weight * b);
+                sums.iter_mut().zip(row).for_each(|(sum, weight)| *sum += weight * self.weights[e]);
             }
             (0..xs.len()).for_each(|lane| out[lane * n + j] = sums[lane]);
         }

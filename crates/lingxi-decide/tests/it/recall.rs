@@ -3,7 +3,7 @@
 use crate::shop::{Near, bought, clustered, context, source};
 use lingxi_data::{Context, ItemId, Recall};
 use lingxi_decide::conformance::check_recall;
-use lingxi_decide::{ExactRecall, HistoryRecall, HnswConfig, HnswIndex, HnswRecall, Listed, Union};
+use lingxi_decide::{ExactRecall, HistoryRecall, HnswConfig, HnswIndex, HnswRecall, LastRecall, Listed, Union};
 use std::sync::Arc;
 
 fn ids(items: &[ItemId]) -> Vec<u32> {
@@ -39,6 +39,7 @@ fn sources() -> Vec<Box<dyn Recall>> {
         Box::new(HistoryRecall::own(8.0)),
         Box::new(near_history()),
         Box::new(near_last()),
+        Box::new(LastRecall::new("last", index(), 200)),
         Box::new(Listed::new("popular", (0..200).rev().chain(0..200).map(ItemId))),
     ]
 }
@@ -52,6 +53,17 @@ fn every_source_conforms_for_a_shopper_with_a_past_and_for_one_without() {
             check_recall(&**recall, &context(&log, 9), 200).unwrap();
         }
     }
+}
+
+#[test]
+fn goods_near_the_last_are_the_same_when_they_were_kept_and_for_every_number_asked() {
+    let (index, log) = (index(), bought(&[3, 50], 200));
+    let recall = LastRecall::new("last", index.clone(), 200);
+    let near = |k| index.neighbours(ItemId(50), k).into_iter().map(|(item, _)| item).collect::<Vec<_>>();
+    for k in [7, 20, 7, 199, 300] {
+        assert_eq!(recall.recall(&context(&log, 9), k), near(k), "the first {k}");
+    }
+    assert_eq!(LastRecall::new("last", index.clone(), 9).recall(&context(&log, 9), 7), near(7), "beyond what is kept");
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn known_method(method: &axum::http::Method) -> &'static str {
 pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
     let counts = app.store().counts();
     metrics::with_local_recorder(&app.telemetry.recorder, || {
-        metrics::gauge!("lingxi_store_queue").set(counts.queued.load(Relaxed) as f64);
+        metrics::gauge!("lingxi_store_queue").set(app.store().queued() as f64);
         metrics::gauge!("lingxi_store_failing").set(f64::from(u8::from(counts.failing.load(Relaxed))));
         metrics::gauge!("lingxi_http_under_way").set(app.under_way.load(Relaxed) as f64);
         for (name, value) in [

@@ -8,7 +8,7 @@ use crate::stages::fit::Fitted;
 use anyhow::Result;
 use lingxi_behaviour::alignment::Alignment;
 use lingxi_data::{Context, Fingerprint, ItemId, ItemVectors, Recall, Score};
-use lingxi_decide::{HistoryRecall, HnswConfig, HnswIndex, HnswRecall, Listed, Union, rank, recalls_at};
+use lingxi_decide::{HistoryRecall, HnswConfig, HnswIndex, HnswRecall, LastRecall, Listed, Union, rank, recalls_at};
 use lingxi_eval::{EvalConfig, Report};
 use std::path::Path;
 use std::sync::Arc;
@@ -112,12 +112,7 @@ pub fn recall(fitted: &Fitted, indexes: &Indexes, vectors: Option<&Arc<ItemVecto
         sources.push(Box::new(HistoryRecall::near(HALF_LIFE, near)));
     }
     if let (Some(index), Some(vectors)) = (&indexes.meaning, vectors) {
-        let (index, vectors) = (index.clone(), vectors.clone());
-        let query = Box::new(move |context: &Context<'_>| {
-            let last = context.history.items.last()?;
-            vectors.get(*last).map(<[f32]>::to_vec)
-        });
-        sources.push(Box::new(HnswRecall::new("meaning", index, query)));
+        sources.push(Box::new(LastRecall::new("meaning", index.clone(), vectors.len())));
     }
     sources.extend(fitted.popularity.iter().take(2).map(|row| everybody(row.model.as_ref())));
     Union::new(sources)

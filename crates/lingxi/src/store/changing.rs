@@ -4,8 +4,9 @@
 //! back. Where logs hold such events too a row in `erased` says so, for the live histories and for the next build.
 
 use super::record::{Change, Erased, Erasure, NewEvent, Profile, StoredEvent};
+use super::slate;
 use lingxi_data::EventKind;
-use rusqlite::{Connection, OptionalExtension, Result, params};
+use rusqlite::{Connection, Result, params};
 use serde_json::json;
 
 /// A shop's clock may run ahead of ours: an event this many seconds before the slate may still answer it.
@@ -140,7 +141,6 @@ impl Changing<'_> {
         run("DELETE FROM erased WHERE user = ?")?;
         self.describe(&user, None)?;
         self.erase(Erasure { user: user.clone(), item: None, kind: None }, true, stored)?;
-        run("DELETE FROM slots WHERE decision IN (SELECT id FROM decisions WHERE user = ?)")?;
         run("DELETE FROM decisions WHERE user = ?")?;
         Ok(())
     }
@@ -148,20 +148,19 @@ impl Changing<'_> {
 
 /// Joins an event with the newest slate that showed its item to its shopper, if that place was not answered so before.
 fn join(connection: &Connection, seq: i64, event: &NewEvent, window: i64) -> Result<bool> {
-    let mut find = connection.prepare_cached(
-        "WITH recent AS (SELECT id FROM decisions WHERE user = ?1 AND at BETWEEN ?3 AND ?4
-                         ORDER BY at DESC, id DESC LIMIT ?5)
-         SELECT decision, place FROM slots WHERE decision IN recent AND item = ?2 ORDER BY decision DESC LIMIT 1",
+    let mut recent = connection.prepare_cached(
+        "SELECT id, first, slots FROM decisions WHERE user = ? AND at BETWEEN ? AND ?
+         ORDER BY at DESC, id DESC LIMIT ?",
     )?;
     let (from, to) = (event.at.saturating_sub(window), event.at.saturating_add(CLOCK_SLACK));
-    let found = find
-        .query_row(params![event.user, event.item, from, to, SLATES_SEARCHED], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })
-        .optional()?;
-    let Some((decision, place)) = found else { return Ok(false) };
-    let mut answer = connection.prepare_cached(
-        "INSERT INTO feedback (event, decision, place, kind) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-    )?;
-    Ok(answer.execute(params![seq, decision, place, event.kind.name()])? == 1)
+    let mut rows = recent.query(params![event.user, from, to, SLATES_SEARCHED])?;
+    while let Some(row) = rows.next()? {
+        let Some(slot) = slate::place_of(&event.item, row.get_ref(2)?.as_str()?) else { continue };
+        let (decision, place) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)? + slot as i64);
+        let mut answer = connection.prepare_cached(
+            "INSERT INTO feedback (event, decision, place, kind) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )?;
+        return Ok(answer.execute(params![seq, decision, place, event.kind.name()])? == 1);
+    }
+    Ok(false)
 }

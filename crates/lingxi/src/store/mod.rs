@@ -4,31 +4,34 @@
 //! acknowledged once it is on disk, and the next build, the learner and the live histories read it back. SQLite in WAL
 //! mode with full sync; one thread writes ([`writer`]), any number read.
 //!
-//! In reading order: [`record`] is what is stored, [`schema`] and [`place`] where, [`writer`] and [`changing`] how it gets
-//! there, [`reader`] how it comes back, [`pages`] how all of it does, [`seal`] whether it is still what was closed.
+//! In reading order: [`record`] is what is stored, [`schema`], [`slate`] and [`place`] where, [`queue`],
+//! [`writer`] and [`changing`] how it gets there, [`reader`] how it comes back, [`pages`] how all of it does, [`seal`] whether it is still what was closed.
 
 mod changing;
 mod error;
 mod pages;
 mod place;
+mod queue;
 mod reader;
 mod record;
 mod schema;
 mod seal;
+mod slate;
 mod writer;
 
 pub use changing::Stored;
 pub use error::{Result, StoreError};
-pub use pages::ShownPlace;
+pub use pages::Answered;
 pub use reader::{Joined, Reader, Which};
 pub use record::{
     Change, Erased, Erasure, Good, NewEvent, NewItem, Profile, Shown, ShownSlot, StoredEvent, Withdrawal,
 };
 
 use place::Place;
+use queue::Queue;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use writer::{Job, Writer};
@@ -53,8 +56,6 @@ impl Default for StoreOptions {
 /// What the store has done since it was opened.
 #[derive(Debug, Default)]
 pub struct StoreCounts {
-    /// Jobs that wait now.
-    pub queued: AtomicU64,
     /// Events stored.
     pub events: AtomicU64,
     /// Decisions stored.
@@ -74,7 +75,7 @@ pub struct StoreCounts {
 /// The one store of a serving process: a queue, the thread that empties it, and connections that read.
 pub struct Store {
     path: PathBuf,
-    queue: Mutex<Option<SyncSender<Job>>>,
+    queue: Arc<Queue>,
     thread: Mutex<Option<JoinHandle<()>>>,
     readers: Mutex<Vec<Reader>>,
     next_decision: AtomicU64,
@@ -95,13 +96,13 @@ impl Store {
         }
         place.remember();
         let counts = Arc::new(StoreCounts::default());
-        let (sender, receiver) = sync_channel(options.queue.max(1));
+        let queue = Arc::new(Queue::new(options.queue, options.group));
         let writer = Writer::new(connection, place, last_event, options, counts.clone());
-        let closed = path.to_path_buf();
+        let (closed, jobs) = (path.to_path_buf(), Abandoned(queue.clone()));
         let thread = std::thread::Builder::new()
             .name("lingxi-store".into())
             .spawn(move || {
-                let place = writer.run(&receiver);
+                let place = writer.run(&jobs.0);
                 // Before the place is free: a seal must not come after the first write of the next process.
                 seal::close(&closed);
                 drop(place);
@@ -109,7 +110,7 @@ impl Store {
             .map_err(|e| StoreError::Open { path: path.to_path_buf(), why: format!("writer thread: {e}") })?;
         Ok(Store {
             path: path.to_path_buf(),
-            queue: Mutex::new(Some(sender)),
+            queue,
             thread: Mutex::new(Some(thread)),
             readers: Mutex::new(Vec::new()),
             next_decision: AtomicU64::new(first_decision),
@@ -137,7 +138,7 @@ impl Store {
         at: i64,
         done: impl FnOnce(Result<Stored>) + Send + 'static,
     ) -> Result<()> {
-        self.enqueue(Job::Changes { changes, at, done: Box::new(done) })
+        self.queue.push(Job::Changes { changes, at, done: Box::new(done) })
     }
 
     /// Stores a batch of events and waits until it is on disk.
@@ -158,7 +159,7 @@ impl Store {
     /// # Errors
     /// As [`Store::append_then`].
     pub fn stock_then(&self, goods: Vec<Good>, at: i64, done: impl FnOnce(Result<()>) + Send + 'static) -> Result<()> {
-        self.enqueue(Job::Goods { goods, at, done: Box::new(done) })
+        self.queue.push(Job::Goods { goods, at, done: Box::new(done) })
     }
 
     /// A number for the next decision: unique in this store for ever, also after a crash.
@@ -177,7 +178,7 @@ impl Store {
     /// [`StoreError::Closed`] after [`Store::close`].
     pub fn record(&self, shown: Shown) -> Result<bool> {
         if self.counts.failing.load(Ordering::Relaxed) {
-            return match self.enqueue(Job::Decision(shown)) {
+            return match self.queue.push(Job::Decision(shown)) {
                 Err(StoreError::Busy) => {
                     self.counts.decisions_lost.fetch_add(1, Ordering::Relaxed);
                     Ok(false)
@@ -185,14 +186,7 @@ impl Store {
                 tried => tried.map(|()| false),
             };
         }
-        // Cloned, so that waiting here does not hold up events at the lock.
-        let sender = lock(&self.queue).as_ref().ok_or(StoreError::Closed)?.clone();
-        self.counts.queued.fetch_add(1, Ordering::Relaxed);
-        let sent = sender.send(Job::Decision(shown)).map_err(|_| {
-            self.counts.queued.fetch_sub(1, Ordering::Relaxed);
-            StoreError::Closed
-        });
-        sent.map(|()| true)
+        self.queue.push_patiently(Job::Decision(shown)).map(|()| true)
     }
 
     /// Waits until everything queued before is on disk.
@@ -223,6 +217,11 @@ impl Store {
         &self.path
     }
 
+    /// Jobs that wait now.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     /// What the store has done since it was opened.
     pub fn counts(&self) -> &StoreCounts {
         &self.counts
@@ -231,7 +230,7 @@ impl Store {
     /// Refuses new jobs, stores those that wait, moves the log into the database and stops the writer. Twice is once.
     pub fn close(&self) {
         lock(&self.readers).clear();
-        drop(lock(&self.queue).take());
+        self.queue.close();
         if let Some(thread) = lock(&self.thread).take()
             && thread.join().is_err()
         {
@@ -241,21 +240,16 @@ impl Store {
 
     /// Whether jobs are taken: not closed, and the writer runs.
     pub fn is_open(&self) -> bool {
-        lock(&self.thread).as_ref().is_some_and(|thread| !thread.is_finished()) && lock(&self.queue).is_some()
+        lock(&self.thread).as_ref().is_some_and(|thread| !thread.is_finished()) && self.queue.is_open()
     }
+}
 
-    fn enqueue(&self, job: Job) -> Result<()> {
-        let queue = lock(&self.queue);
-        let sender = queue.as_ref().ok_or(StoreError::Closed)?;
-        // Counted before it is sent: the writer counts down, and must never do so first.
-        self.counts.queued.fetch_add(1, Ordering::Relaxed);
-        sender.try_send(job).map_err(|refused| {
-            self.counts.queued.fetch_sub(1, Ordering::Relaxed);
-            match refused {
-                TrySendError::Full(_) => StoreError::Busy,
-                TrySendError::Disconnected(_) => StoreError::Closed,
-            }
-        })
+/// A queue whose writer is gone, however it ended: nobody may wait for it for ever.
+struct Abandoned(Arc<Queue>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 

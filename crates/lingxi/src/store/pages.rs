@@ -2,31 +2,17 @@
 //! slow copy holds nothing up.
 
 use super::error::Result;
-use super::reader::{EVENT, Reader, event, read_error};
-use super::record::{ShownSlot, StoredEvent};
+use super::reader::{EVENT, Reader, SHOWN, event, not_ours, read_error, shown};
+use super::record::{Shown, StoredEvent};
 use rusqlite::params;
 
-/// One place of a slate, with whom it was shown to and what came of it.
+/// A slate with what came of it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ShownPlace {
-    /// The decision's id.
-    pub decision: u64,
-    /// The place, from 0.
-    pub place: u64,
-    /// The shop's id of the shopper.
-    pub user: String,
-    /// When, unix seconds.
-    pub at: i64,
-    /// Name and parameters of the policy.
-    pub policy: String,
-    /// Fingerprint of the snapshot that scored.
-    pub snapshot: String,
-    /// Seed of the policy's random stream.
-    pub seed: u64,
-    /// The item with its score and propensity.
-    pub slot: ShownSlot,
-    /// Kinds of the events that answered it.
-    pub feedback: Vec<String>,
+pub struct Answered {
+    /// What was shown.
+    pub shown: Shown,
+    /// The place and the kind of each event that answered it.
+    pub feedback: Vec<(usize, String)>,
 }
 
 impl Reader {
@@ -49,35 +35,19 @@ impl Reader {
         rows.collect::<rusqlite::Result<Vec<_>>>().map_err(read_error)
     }
 
-    /// At most `limit` places of slates after this decision and place, in their order.
+    /// At most `limit` slates after this decision, in the order of their ids.
     ///
     /// # Errors
     /// As [`Reader::events_after`].
-    pub fn places_after(&self, (decision, place): (i64, i64), limit: usize) -> Result<Vec<ShownPlace>> {
-        let sql = "SELECT decision, place, user, at, policy, snapshot, seed, item, score, propensity, explored,
-                     (SELECT group_concat(kind) FROM feedback
-                      WHERE feedback.decision = slots.decision AND feedback.place = slots.place)
-                   FROM slots JOIN decisions ON decisions.id = slots.decision
-                   WHERE (decision, place) > (?, ?) ORDER BY decision, place LIMIT ?";
-        let mut statement = self.0.prepare_cached(sql).map_err(read_error)?;
-        let rows = statement.query_map(params![decision, place, limit as i64], |row| {
-            let kinds: Option<String> = row.get(11)?;
-            Ok(ShownPlace {
-                decision: row.get::<_, i64>(0)? as u64,
-                place: row.get::<_, i64>(1)? as u64,
-                user: row.get(2)?,
-                at: row.get(3)?,
-                policy: row.get(4)?,
-                snapshot: row.get(5)?,
-                seed: row.get::<_, i64>(6)? as u64,
-                slot: ShownSlot {
-                    item: row.get(7)?,
-                    score: row.get(8)?,
-                    propensity: row.get(9)?,
-                    explored: row.get(10)?,
-                },
-                feedback: kinds.iter().flat_map(|kinds| kinds.split(',')).map(str::to_owned).collect(),
-            })
+    pub fn slates_after(&self, decision: i64, limit: usize) -> Result<Vec<Answered>> {
+        let sql = format!(
+            "SELECT {SHOWN}, (SELECT json_group_array(json_array(place, kind)) FROM feedback WHERE decision = id)
+             FROM decisions WHERE id > ? ORDER BY id LIMIT ?"
+        );
+        let mut statement = self.0.prepare_cached(&sql).map_err(read_error)?;
+        let rows = statement.query_map(params![decision, limit as i64], |row| {
+            let feedback = serde_json::from_str(row.get_ref(8)?.as_str()?).map_err(|why| not_ours(8, why))?;
+            Ok(Answered { shown: shown(row)?, feedback })
         });
         rows.map_err(read_error)?.collect::<rusqlite::Result<Vec<_>>>().map_err(read_error)
     }
@@ -87,7 +57,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::events_after`].
     pub fn place_count(&self) -> Result<u64> {
-        let count = self.0.query_row("SELECT count(*) FROM slots", [], |row| row.get::<_, i64>(0));
-        count.map(|n| n as u64).map_err(read_error)
+        let sql = "SELECT coalesce(sum(json_array_length(slots)), 0) FROM decisions";
+        self.0.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|n| n as u64).map_err(read_error)
     }
 }

@@ -1,12 +1,13 @@
 //! How stored events, decisions and their feedback come back: each call sees one consistent state of the file.
 
 use super::error::{Result, StoreError};
-use super::record::{Erased, Erasure, Good, NewEvent, Profile, Shown, ShownSlot, StoredEvent, Withdrawal};
-use super::schema;
+use super::record::{Erased, Erasure, Good, NewEvent, Profile, Shown, StoredEvent, Withdrawal};
+use super::{schema, slate};
 use lingxi_data::EventKind;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use std::path::Path;
 
+pub(super) const SHOWN: &str = "id, user, at, policy, snapshot, seed, first, slots";
 pub(super) const EVENT: &str = "seq, user, item, events.kind, value, at, comment";
 
 /// A connection that only reads.
@@ -192,33 +193,27 @@ impl Reader {
     }
 
     fn find_decision(&self, id: i64) -> rusqlite::Result<Option<Shown>> {
-        let mut decision =
-            self.0.prepare_cached("SELECT user, at, policy, snapshot, seed FROM decisions WHERE id = ?")?;
-        let mut slots = self.0.prepare_cached(
-            "SELECT item, score, propensity, explored, place FROM slots WHERE decision = ? ORDER BY place",
-        )?;
-        let shown = decision.query_row([id], |row| {
-            Ok(Shown {
-                id: id as u64,
-                user: row.get(0)?,
-                at: row.get(1)?,
-                policy: row.get(2)?,
-                snapshot: row.get(3)?,
-                seed: row.get::<_, i64>(4)? as u64,
-                first: 0,
-                slots: Vec::new(),
-            })
-        });
-        let Some(mut shown) = shown.optional()? else { return Ok(None) };
-        let mut first = None;
-        let rows = slots.query_map([id], |row| {
-            first.get_or_insert(row.get::<_, i64>(4)? as usize);
-            Ok(ShownSlot { item: row.get(0)?, score: row.get(1)?, propensity: row.get(2)?, explored: row.get(3)? })
-        })?;
-        shown.slots = rows.collect::<rusqlite::Result<_>>()?;
-        shown.first = first.unwrap_or_default();
-        Ok(Some(shown))
+        let sql = format!("SELECT {SHOWN} FROM decisions WHERE id = ?");
+        self.0.prepare_cached(&sql)?.query_row([id], shown).optional()
     }
+}
+
+pub(super) fn shown(row: &Row<'_>) -> rusqlite::Result<Shown> {
+    Ok(Shown {
+        id: row.get::<_, i64>(0)? as u64,
+        user: row.get(1)?,
+        at: row.get(2)?,
+        policy: row.get(3)?,
+        snapshot: row.get(4)?,
+        seed: row.get::<_, i64>(5)? as u64,
+        first: row.get::<_, i64>(6)? as usize,
+        slots: slate::read(row.get_ref(7)?.as_str()?).map_err(|why| not_ours(7, why))?,
+    })
+}
+
+/// A column whose text is none of ours.
+pub(super) fn not_ours(column: usize, why: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, why.into())
 }
 
 pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Written into the file; a store of another version is refused, not guessed at.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// How long to wait for another program that has the file locked, say a shell that somebody left open.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -92,8 +92,19 @@ CREATE INDEX events_of_item ON events (item);
 CREATE INDEX events_of_kind ON events (kind);
 ";
 
+/// What version 4 changed: a slate is one row, its places as in [`super::slate`].
+const SLATES: &str = "
+ALTER TABLE decisions ADD COLUMN first INTEGER NOT NULL DEFAULT 0;              -- the place of the first slot
+ALTER TABLE decisions ADD COLUMN slots TEXT NOT NULL DEFAULT '[]';
+UPDATE decisions SET
+    first = coalesce((SELECT min(place) FROM slots WHERE decision = id), 0),
+    slots = (SELECT json_group_array(json_array(item, score, propensity, json(iif(explored, 'true', 'false'))) ORDER BY place)
+             FROM slots WHERE decision = id);
+DROP TABLE slots;
+";
+
 /// The steps from each version to the next, from version 1 on.
-const STEPS: [&str; 2] = [GOODS, SHOPPERS];
+const STEPS: [&str; 3] = [GOODS, SHOPPERS, SLATES];
 
 /// Opens `path` for the one writer and makes the tables if the file is new. The second value is the first decision id
 /// of this opening: the number of openings in the upper bits, so that an id given out and lost in a crash never returns.

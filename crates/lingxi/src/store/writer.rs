@@ -2,27 +2,23 @@
 //! once, and only then told that they are on disk (group commit).
 //!
 //! Nobody who waits is kept waiting to fill a group: while one group is being synced, the next one gathers in the queue.
-//! Nobody waits for a decision, so decisions alone are gathered for a moment: one sync for a hundredth of a second of them.
 
 use super::changing::{Changing, Stored};
 use super::error::{Result, StoreError};
 use super::place::Place;
+use super::queue::Queue;
 use super::record::{Change, Good, Shown};
-use super::{StoreCounts, StoreOptions, schema};
+use super::{StoreCounts, StoreOptions, schema, slate};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// SQLite moves the log into the database every four megabytes, but never waits for a reader. From this length on the writer
 /// does, so that readers who follow each other without a gap cannot make the log grow for ever.
 const LOG_LIMIT: u64 = 64 << 20;
 const PATIENCE_WITH_READERS: Duration = Duration::from_millis(250);
-
-/// How long decisions that nobody waits for are gathered.
-const GATHER: Duration = Duration::from_millis(10);
 
 type Done = Box<dyn FnOnce(Result<Stored>) + Send>;
 type DoneGoods = Box<dyn FnOnce(Result<()>) + Send>;
@@ -32,6 +28,13 @@ pub enum Job {
     Changes { changes: Vec<Change>, at: i64, done: Done },
     Decision(Shown),
     Goods { goods: Vec<Good>, at: i64, done: DoneGoods },
+}
+
+impl Job {
+    /// Whether somebody waits to hear what became of it.
+    pub fn is_urgent(&self) -> bool {
+        !matches!(self, Job::Decision(_))
+    }
 }
 
 pub struct Writer {
@@ -57,11 +60,9 @@ impl Writer {
         Writer { connection, place, last, log_limit: LOG_LIMIT, options, counts }
     }
 
-    /// Stores groups until every sender is gone, then moves the log into the database and closes it. Gives its place back.
-    pub fn run(mut self, queue: &Receiver<Job>) -> Place {
-        while let Ok(first) = queue.recv() {
-            let group = gather(first, queue, self.options.group);
-            self.counts.queued.fetch_sub(group.len() as u64, Relaxed);
+    /// Stores groups until the queue is closed and empty, then moves the log into the database and closes it. Gives its place back.
+    pub fn run(mut self, queue: &Queue) -> Place {
+        while let Some(group) = queue.take() {
             self.store(group);
             self.bound_log();
         }
@@ -135,24 +136,6 @@ impl Writer {
         let erasing = stored().filter(|s| !s.erased.is_empty() || !s.hidden.is_empty());
         self.counts.erasures.fetch_add(erasing.count() as u64, Relaxed);
     }
-}
-
-/// The jobs that share a transaction with `first`: those that wait already, and if they are all decisions, those that come
-/// in the next moment.
-fn gather(first: Job, queue: &Receiver<Job>, most: usize) -> Vec<Job> {
-    let until = Instant::now() + GATHER;
-    let mut hurry = !matches!(first, Job::Decision(_));
-    let mut group = vec![first];
-    while group.len() < most {
-        let job = queue.try_recv().ok().or_else(|| {
-            let left = until.saturating_duration_since(Instant::now());
-            (!hurry && !left.is_zero()).then(|| queue.recv_timeout(left).ok()).flatten()
-        });
-        let Some(job) = job else { break };
-        hurry |= !matches!(job, Job::Decision(_));
-        group.push(job);
-    }
-    group
 }
 
 /// Who waits to hear what became of a job, and what did.
@@ -274,21 +257,11 @@ fn stock(connection: &Connection, goods: &[Good], at: i64) -> rusqlite::Result<(
 }
 
 fn insert_decision(connection: &Connection, shown: &Shown) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT INTO decisions (id, user, at, policy, snapshot, seed) VALUES (?, ?, ?, ?, ?, ?)")?
-        .execute(params![shown.id as i64, shown.user, shown.at, shown.policy, shown.snapshot, shown.seed as i64])?;
+    let Shown { id, user, at, policy, snapshot, seed, first, slots } = shown;
     let mut insert = connection.prepare_cached(
-        "INSERT INTO slots (decision, place, item, score, propensity, explored) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO decisions (id, user, at, policy, snapshot, seed, first, slots) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
-    for (place, slot) in (shown.first..).zip(&shown.slots) {
-        insert.execute(params![
-            shown.id as i64,
-            place as i64,
-            slot.item,
-            slot.score,
-            slot.propensity,
-            slot.explored
-        ])?;
-    }
+    let slots = slate::written(slots);
+    insert.execute(params![*id as i64, user, at, policy, snapshot, *seed as i64, *first as i64, slots])?;
     Ok(())
 }

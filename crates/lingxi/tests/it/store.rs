@@ -321,11 +321,22 @@ fn a_decision_waits_for_a_place_in_the_queue() {
 fn a_store_of_the_version_before_is_brought_up_with_what_it_holds() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    open(&path).append(vec![event("ann", "milk", 1)]).unwrap();
+    let shown = slate(&open(&path), "ann", 1, &["milk", "tea \"green\""]);
+    let store = open(&path);
+    store.record(shown.clone()).unwrap();
+    store.append(vec![event("ann", "milk", 1)]).unwrap();
+    store.close();
     let older = rusqlite::Connection::open(&path).unwrap();
     older
         .execute_batch(
-            "DROP TABLE users; DROP TABLE erased; DROP TABLE spent_keys;
+            "CREATE TABLE slots (
+                decision INTEGER NOT NULL REFERENCES decisions (id), place INTEGER NOT NULL, item TEXT NOT NULL,
+                score REAL NOT NULL, propensity REAL NOT NULL, explored INTEGER NOT NULL,
+                PRIMARY KEY (decision, place)) STRICT, WITHOUT ROWID;
+             INSERT INTO slots SELECT decisions.id, first + key, value ->> 0, value ->> 1, value ->> 2, value ->> 3
+                FROM decisions, json_each(slots);
+             ALTER TABLE decisions DROP COLUMN first; ALTER TABLE decisions DROP COLUMN slots;
+             DROP TABLE users; DROP TABLE erased; DROP TABLE spent_keys;
              DROP INDEX events_of_item; DROP INDEX events_of_kind; PRAGMA user_version = 2;",
         )
         .unwrap();
@@ -335,5 +346,7 @@ fn a_store_of_the_version_before_is_brought_up_with_what_it_holds() {
     let store = open(&path);
     assert_eq!(store.read(|r| r.event_count()).unwrap(), 1);
     assert_eq!(store.append(vec![event("ann", "tea", 2)]).unwrap().events[0].seq, 2);
+    assert_eq!(store.read(|r| r.decision(shown.id)).unwrap().unwrap(), shown);
+    assert_eq!(store.read(|r| r.feedback_of(shown.id)).unwrap().len(), 1);
     assert!(store.read(|r| r.erased()).unwrap().is_empty() && store.read(|r| r.profile("ann")).unwrap().is_none());
 }

@@ -8,7 +8,7 @@ use super::What;
 use super::export::Sheet;
 use crate::http::app::{App, Serving};
 use crate::http::{goods, timestamp, users};
-use crate::store::ShownPlace;
+use crate::store::Answered;
 use lingxi_data::records::Holds;
 use lingxi_data::{EventKind, ItemId, UserId};
 use serde::Serialize;
@@ -16,6 +16,8 @@ use std::io;
 
 /// Rows of the store that are read at once.
 const PAGE: usize = 4096;
+/// Slates of the store that are read at once; each is many rows.
+const SLATES: usize = 256;
 
 /// Name and content of each column of a Parquet file.
 pub type Columns = &'static [(&'static str, Holds)];
@@ -154,14 +156,14 @@ fn users(app: &App, serving: &Serving, to: &mut Sheet) -> io::Result<()> {
 #[serde(rename_all = "PascalCase")]
 struct Place<'a> {
     decision_id: u64,
-    place: u64,
+    place: usize,
     user_id: &'a str,
     item_id: &'a str,
-    timestamp: String,
+    timestamp: &'a str,
     score: f32,
     propensity: f32,
     explored: bool,
-    feedback: &'a [String],
+    feedback: Vec<&'a str>,
     policy: &'a str,
     snapshot: &'a str,
     /// Sixty-four bits are more than numbers in JSON keep everywhere.
@@ -169,26 +171,30 @@ struct Place<'a> {
 }
 
 fn decisions(app: &App, to: &mut Sheet) -> io::Result<()> {
-    let mut after = (-1, -1);
+    let mut after = -1;
     loop {
-        let page = app.store().read(|reader| reader.places_after(after, PAGE)).map_err(io::Error::other)?;
+        let page = app.store().read(|reader| reader.slates_after(after, SLATES)).map_err(io::Error::other)?;
         let Some(last) = page.last() else { return Ok(()) };
-        after = (last.decision as i64, last.place as i64);
-        for ShownPlace { decision, place, user, at, policy, snapshot, seed, slot, feedback } in &page {
-            to.row(&Place {
-                decision_id: *decision,
-                place: *place,
-                user_id: user,
-                item_id: &slot.item,
-                timestamp: timestamp::text(*at),
-                score: slot.score,
-                propensity: slot.propensity,
-                explored: slot.explored,
-                feedback,
-                policy,
-                snapshot,
-                seed: seed.to_string(),
-            })?;
+        after = last.shown.id as i64;
+        for Answered { shown, feedback } in &page {
+            let timestamp = timestamp::text(shown.at);
+            for (place, slot) in (shown.first..).zip(&shown.slots) {
+                let kinds = feedback.iter().filter(|(answered, _)| *answered == place);
+                to.row(&Place {
+                    decision_id: shown.id,
+                    place,
+                    user_id: &shown.user,
+                    item_id: &slot.item,
+                    timestamp: &timestamp,
+                    score: slot.score,
+                    propensity: slot.propensity,
+                    explored: slot.explored,
+                    feedback: kinds.map(|(_, kind)| kind.as_str()).collect(),
+                    policy: &shown.policy,
+                    snapshot: &shown.snapshot,
+                    seed: shown.seed.to_string(),
+                })?;
+            }
         }
     }
 }
