@@ -9,7 +9,7 @@
 
 use crate::live::Known;
 use lingxi_data::{ItemId, UserId};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 /// Past goods that propose neighbours.
@@ -70,7 +70,7 @@ impl Crowd {
         basket: &[ItemId],
         own: Option<UserId>,
         n: usize,
-        basket_of: impl Fn(UserId) -> HashSet<ItemId>,
+        basket_of: impl Fn(UserId) -> Vec<ItemId>,
     ) -> Vec<(UserId, f32)> {
         let counts = self.counts(known);
         let shoppers = known.log.n_users() as f32;
@@ -78,7 +78,7 @@ impl Crowd {
             Some(&count) if count > 0 => (1.0 + shoppers / count as f32).ln(),
             _ => 0.0,
         };
-        let length = |items: &HashSet<ItemId>| items.iter().map(|item| weight(*item).powi(2)).sum::<f32>().sqrt();
+        let length = |items: &[ItemId]| items.iter().map(|item| weight(*item).powi(2)).sum::<f32>().sqrt();
         let takers = self.takers.get_or_init(|| Takers::of(known, counts));
         let mut seeds: Vec<ItemId> = Vec::new();
         for item in basket.iter().rev() {
@@ -93,11 +93,12 @@ impl Crowd {
             }
         }
         let proposed = best(shared.into_iter().collect(), PROPOSED.max(2 * n));
-        let mine: HashSet<ItemId> = basket.iter().copied().collect();
+        let mine = goods_of(basket.to_vec());
         let my_length = length(&mine);
         let compared = proposed.into_iter().map(|(user, _)| {
-            let theirs = basket_of(user);
-            let both: f32 = mine.intersection(&theirs).map(|item| weight(*item).powi(2)).sum();
+            let theirs = goods_of(basket_of(user));
+            let of_both = mine.iter().filter(|item| theirs.binary_search(item).is_ok());
+            let both: f32 = of_both.map(|item| weight(*item).powi(2)).sum();
             (user, both / (my_length * length(&theirs)).max(f32::MIN_POSITIVE))
         });
         best(compared.filter(|(_, like)| *like > 0.0).collect(), n)
@@ -111,6 +112,13 @@ impl Crowd {
             counts
         })
     }
+}
+
+/// The different goods of a basket in the order of ids: sums over them come out the same every time.
+fn goods_of(mut basket: Vec<ItemId>) -> Vec<ItemId> {
+    basket.sort_unstable();
+    basket.dedup();
+    basket
 }
 
 impl Takers {
@@ -196,12 +204,12 @@ mod tests {
     #[test]
     fn who_took_the_same_rare_goods_is_nearest_and_like_is_a_cosine() {
         with_log(&[&[0, 1, 2], &[0, 1, 2], &[0, 1], &[0, 3], &[0]], 4, |known| {
-            let basket_of = |user: UserId| known.log.of(user).items.iter().copied().collect();
+            let basket_of = |user: UserId| known.log.of(user).items.to_vec();
             let near = Crowd::default().like(known, &[0, 1, 2].map(ItemId), Some(UserId(0)), 9, basket_of);
             assert_eq!(near.iter().map(|(user, _)| user.0).collect::<Vec<_>>(), [1, 2, 4, 3]);
             assert!((near[0].1 - 1.0).abs() < 1e-6, "the same basket: {near:?}");
             assert!(near.iter().all(|(_, like)| *like > 0.0 && *like <= 1.000_001));
-            assert!(Crowd::default().like(known, &[], None, 9, |_| HashSet::new()).is_empty());
+            assert!(Crowd::default().like(known, &[], None, 9, |_| Vec::new()).is_empty());
         });
     }
 

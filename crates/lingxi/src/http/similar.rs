@@ -106,7 +106,7 @@ pub async fn shoppers(State(app): State<App>, Id(user): Id, query: Query) -> Ans
     app.compute(move |_, serving| {
         let (known, history) = (serving.engine().known(), serving.history(&user));
         let name = |id: UserId| known.users.name(id.0).unwrap_or_default();
-        let basket_of = |id| serving.history(name(id)).rows().items.iter().copied().collect();
+        let basket_of = |id| serving.history(name(id)).rows().items.to_vec();
         let near = serving.crowd().like(&known, history.rows().items, history.user, offset + n, basket_of);
         let near = near.into_iter().skip(offset).map(|(id, score)| {
             let id = name(id).to_owned();
