@@ -12,7 +12,7 @@ const VERSION: i64 = 4;
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Pages of the file that the writer keeps in memory, at most.
-const CACHE_KIB: i64 = 16 << 10;
+const CACHE_KIB: i64 = 8 << 10;
 
 /// "lgxi": tells our file from any other SQLite database.
 const APPLICATION: i64 = 0x6c67_7869;
