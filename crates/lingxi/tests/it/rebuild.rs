@@ -125,3 +125,32 @@ fn a_build_that_fails_says_why_and_the_snapshot_before_goes_on() {
     assert!(why.contains("events.csv"), "{told}");
     assert_eq!((fingerprint(&served), told["Kept"].as_array().unwrap().len()), (first, 1));
 }
+
+#[test]
+fn a_shop_that_wants_builds_by_the_clock_learns_by_itself_and_answers_meanwhile() {
+    if std::env::var_os("LINGXI_SLOW").is_none() {
+        println!("SKIPPED: set LINGXI_SLOW=1 to wait a minute and a half for the clock");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    files(dir.path());
+    let recipe = dir.path().join("recipe.toml");
+    let text = std::fs::read_to_string(&recipe).unwrap() + "\n[serve.rebuild]\nevery_hours = 0.017\n";
+    std::fs::write(&recipe, text).unwrap();
+    let served = Served::start(dir.path());
+    let (first, started) = (fingerprint(&served), Instant::now());
+    served.buy("somebody", "tea-3");
+    let (mut asked, mut longest) = (0, Duration::ZERO);
+    while fingerprint(&served) == first {
+        assert!(started.elapsed() < Duration::from_secs(150), "no build came: {}", served.get("/api/builds"));
+        let since = Instant::now();
+        assert_eq!(served.get("/api/recommend/tea-lover-3?n=5").as_array().unwrap().len(), 5);
+        longest = longest.max(since.elapsed());
+        asked += 1;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let told = settled(&served);
+    assert_eq!((&told["Last"]["Ok"], told["Kept"].as_array().unwrap().len()), (&json!(true), 2), "{told}");
+    let waited = started.elapsed();
+    println!("learned by the clock after {waited:.0?}; {asked} slates meanwhile, the slowest in {longest:.1?}");
+}
