@@ -4,10 +4,11 @@
 //! Lists in pages hold what arrived since the server was first started; lists of one shopper or item hold the log that the
 //! snapshot was built from as well.
 
-use super::app::{App, Serving};
+use super::app::App;
 use super::error::{Answer, Refusal};
 use super::params::{Id, Ids, MAX_N, Query, checked_kind};
 use super::recommend::external;
+use super::serving::Serving;
 use super::timestamp;
 use crate::store::{StoredEvent, Which};
 use axum::Json;

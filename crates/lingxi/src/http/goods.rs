@@ -2,12 +2,13 @@
 //! price added; taking new items in (their shape is in [`super::sent`]), changing one, taking it off the shelf. What was
 //! acknowledged holds from the next request on.
 
-use super::app::{App, Serving};
+use super::app::App;
 use super::error::{Answer, Refusal};
 use super::feedback::Touched;
 use super::params::{Body, Id, Ids, MAX_N, Query, read, read_all};
 use super::recommend::external;
 use super::sent::{self, Amended, Sent};
+use super::serving::Serving;
 use super::similar::meant;
 use super::timestamp;
 use crate::store::{Good, NewItem, Withdrawal};

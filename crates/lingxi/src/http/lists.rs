@@ -4,10 +4,11 @@
 //! Popular: how many shoppers of the log took an item. Latest: when an item came, as the shop said; where it did not say, when
 //! it was first taken, if the log has times.
 
-use super::app::{App, Serving};
+use super::app::App;
 use super::error::{Answer, Refusal};
 use super::params::{Id, Ids, Query, checked_id};
 use super::recommend::{category_of, not_for};
+use super::serving::Serving;
 use super::similar::Near;
 use axum::Json;
 use axum::extract::State;

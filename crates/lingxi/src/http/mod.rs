@@ -25,15 +25,17 @@ mod page;
 mod params;
 mod recommend;
 mod sent;
+mod serving;
 mod session;
 mod similar;
 mod telemetry;
 mod timestamp;
 mod users;
 
-pub use app::{App, AppOptions, Serving, State, Withdrawn};
+pub use app::{App, AppOptions, State};
 pub use engine::{Engine, Front};
 pub use gate::Gate;
+pub use serving::{Serving, Withdrawn};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

@@ -6,10 +6,11 @@
 //! policy fills the places before as well; they are neither answered nor logged. With `write-back-type` what is answered is
 //! put away: it is kept as feedback of value 0, and from then on (or after `write-back-delay`) not shown to them again.
 
-use super::app::{App, Serving, Withdrawn};
+use super::app::App;
 use super::error::{Answer, Refusal};
 use super::feedback::change;
 use super::params::{Id, Ids, Query, checked_id, checked_kind};
+use super::serving::{Serving, Withdrawn};
 use super::similar::Near;
 use crate::live::History;
 use crate::pipeline::Ask;

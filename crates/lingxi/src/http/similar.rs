@@ -2,11 +2,12 @@
 //! Gorse ask), items near a text (`/api/search`), shoppers near a shopper. All answer as Gorse does, `[{"Id", "Score"}]`, with
 //! the title added.
 
-use super::app::{App, Serving};
+use super::app::App;
 use super::error::{Answer, Refusal};
 use super::goods;
 use super::params::{Id, Ids, MAX_N, Query};
 use super::recommend::{category_of, external};
+use super::serving::Serving;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -1,10 +1,11 @@
 //! `/api/users` and `/api/user/{user}`: who there is, in Gorse's shape. Shoppers of the snapshot come first, those that came
 //! since after them; what the shop says of a shopper here stands before what the snapshot's files say.
 
-use super::app::{App, Serving};
+use super::app::App;
 use super::error::{Answer, Refusal};
 use super::feedback::{Touched, change};
 use super::params::{Body, Id, Query, checked_id, read, read_all};
+use super::serving::Serving;
 use crate::store::{Change, Profile, Reader, Which};
 use axum::Json;
 use axum::extract::State;

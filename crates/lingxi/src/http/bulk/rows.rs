@@ -6,7 +6,8 @@
 
 use super::What;
 use super::export::Sheet;
-use crate::http::app::{App, Serving};
+use crate::http::app::App;
+use crate::http::serving::Serving;
 use crate::http::{goods, timestamp, users};
 use crate::store::Answered;
 use lingxi_data::records::Holds;
