@@ -1,0 +1,97 @@
+//! The policy of a recipe, with all that it learnt: plain data that can be saved, read back and replayed to the same bits.
+//!
+//! Readers share one; the learner copies it, teaches the copy and puts it in place.
+
+use super::{
+    BudgetConfig, Distribution, EpsilonGreedy, Greedy, LinUcb, NeuralThompson, PolicyConfig, Softmax, SquareCb,
+    Thompson, Ucb, fill,
+};
+use crate::Result;
+use lingxi_data::{Lesson, Policy, Scored, Slot, Terms};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// A policy and its budget for new interests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explorer {
+    policy: Kind,
+    budget: BudgetConfig,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Greedy(Greedy),
+    EpsilonGreedy(EpsilonGreedy),
+    Softmax(Softmax),
+    Ucb(Ucb),
+    LinUcb(LinUcb),
+    Thompson(Thompson),
+    NeuralThompson(NeuralThompson),
+    SquareCb(SquareCb),
+}
+
+impl Explorer {
+    /// The policy before its first lesson, without places for new interests.
+    ///
+    /// # Errors
+    /// [`DecideError::Config`](crate::DecideError::Config) names a parameter outside its range.
+    pub fn new(config: &PolicyConfig) -> Result<Explorer> {
+        let policy = match *config {
+            PolicyConfig::Greedy {} => Kind::Greedy(Greedy),
+            PolicyConfig::EpsilonGreedy { epsilon } => Kind::EpsilonGreedy(EpsilonGreedy::new(epsilon)?),
+            PolicyConfig::Softmax { temperature } => Kind::Softmax(Softmax::new(temperature)?),
+            PolicyConfig::Ucb(config) => Kind::Ucb(Ucb::new(config)?),
+            PolicyConfig::LinUcb(config) => Kind::LinUcb(LinUcb::new(config)?),
+            PolicyConfig::Thompson(config) => Kind::Thompson(Thompson::new(config)?),
+            PolicyConfig::NeuralThompson(config) => Kind::NeuralThompson(NeuralThompson::new(config)?),
+            PolicyConfig::SquareCb(config) => Kind::SquareCb(SquareCb::new(config)?),
+        };
+        Ok(Explorer { policy, budget: BudgetConfig::default() })
+    }
+
+    /// The same with places for interests that are new to the shopper.
+    pub fn with_budget(self, budget: BudgetConfig) -> Explorer {
+        Explorer { budget, ..self }
+    }
+
+    fn distribution(&self) -> &dyn Distribution {
+        match &self.policy {
+            Kind::Greedy(policy) => policy,
+            Kind::EpsilonGreedy(policy) => policy,
+            Kind::Softmax(policy) => policy,
+            Kind::Ucb(policy) => policy,
+            Kind::LinUcb(policy) => policy,
+            Kind::Thompson(policy) => policy,
+            Kind::NeuralThompson(policy) => policy,
+            Kind::SquareCb(policy) => policy,
+        }
+    }
+}
+
+impl Policy for Explorer {
+    fn version(&self) -> String {
+        match self.budget.places {
+            0 => self.distribution().version(),
+            places => format!("{}+new({places})", self.distribution().version()),
+        }
+    }
+
+    fn choose(&self, scored: &Scored, n: usize, terms: &mut dyn Terms, rng: &mut ChaCha8Rng) -> Vec<Slot> {
+        fill(self.distribution(), &self.budget, scored, n, terms, rng)
+    }
+
+    fn learn(&mut self, lessons: &[Lesson]) {
+        match &mut self.policy {
+            Kind::Greedy(policy) => policy.learn(lessons),
+            Kind::EpsilonGreedy(policy) => policy.learn(lessons),
+            Kind::Softmax(policy) => policy.learn(lessons),
+            Kind::Ucb(policy) => policy.learn(lessons),
+            Kind::LinUcb(policy) => policy.learn(lessons),
+            Kind::Thompson(policy) => policy.learn(lessons),
+            Kind::NeuralThompson(policy) => policy.learn(lessons),
+            Kind::SquareCb(policy) => policy.learn(lessons),
+        }
+    }
+}
