@@ -199,6 +199,9 @@ pub struct SimulateArgs {
     /// Places of a slate
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub places: u32,
+    /// Play nothing: write contexts and rewards of these decisions into this folder, for other programs
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["svg", "json"])]
+    pub stream: Option<PathBuf>,
     /// Draw the curves into this file
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,

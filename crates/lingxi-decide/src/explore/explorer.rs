@@ -3,8 +3,8 @@
 //! Readers share one; the learner copies it, teaches the copy and puts it in place.
 
 use super::{
-    BudgetConfig, Distribution, EpsilonGreedy, Greedy, LinUcb, NeuralThompson, PolicyConfig, Softmax, SquareCb,
-    Thompson, Ucb, fill,
+    BudgetConfig, Distribution, EpsilonGreedy, Greedy, LinUcb, NeuralThompson, Place, PolicyConfig, Softmax, SquareCb,
+    Thompson, Ucb, best_first, fill,
 };
 use crate::Result;
 use lingxi_data::{Lesson, Policy, Scored, Slot, Terms};
@@ -54,6 +54,18 @@ impl Explorer {
     /// The same with places for interests that are new to the shopper.
     pub fn with_budget(self, budget: BudgetConfig) -> Explorer {
         Explorer { budget, ..self }
+    }
+
+    /// The probability of candidate `chosen` for the first place where every candidate is eligible: what a replay of somebody
+    /// else's log asks.
+    pub fn probability(&self, scored: &Scored, chosen: usize) -> f64 {
+        let beliefs = self.distribution().beliefs(scored);
+        let order = best_first(&beliefs.worth);
+        let worth: Vec<f32> = order.iter().map(|&i| beliefs.worth[i]).collect();
+        let place = Place { candidates: &order, worth: &worth, moved: &[], beliefs: &beliefs, explore: 1.0 };
+        let mut probabilities = self.distribution().probabilities(&place);
+        self.budget.mix(scored, &order, 0, 1, 1.0, &mut probabilities);
+        order.iter().position(|&i| i == chosen).map_or(0.0, |at| probabilities[at])
     }
 
     fn distribution(&self) -> &dyn Distribution {

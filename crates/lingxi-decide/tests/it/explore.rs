@@ -254,3 +254,19 @@ fn settings_of_learning_policies_are_checked_and_a_misspelt_one_is_refused() {
         assert!(serde_json::from_str::<PolicyConfig>(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn the_probability_that_a_replay_asks_for_is_the_one_that_is_drawn_with() {
+    for config in learners().into_iter().chain(policies()) {
+        let policy = taught(&config, 60);
+        let candidates = seen(6);
+        let sum: f64 = (0..6).map(|i| policy.probability(&candidates, i)).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{config:?}: {sum}");
+        for seed in 0..30 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let slot = policy.choose(&candidates, 1, &mut |_: &[Slot], _| true, &mut rng).remove(0);
+            let asked = policy.probability(&candidates, (slot.item.0 - 10) as usize);
+            assert!((asked - f64::from(slot.propensity)).abs() < 1e-6, "{config:?}");
+        }
+    }
+}

@@ -52,8 +52,11 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         Some(crate::simulate::arms::all().len() as u64),
         crate::progress::Unit::Of("policies"),
     );
-    let simulated = simulate(&read.shop, meaning, scale, &|_| stage.add(1))?;
+    let simulated = simulate(&read.shop, meaning, scale, stream, &|_| stage.add(1))?;
     stage.finish(&format!("{} slates each", count(scale.decisions as u64)));
+    if let Some(folder) = &args.stream {
+        return Ok(say(&format!("{} decisions in {}", count(scale.decisions as u64), folder.display()))?);
+    }
     if let Some(path) = &args.svg {
         write_atomically(path, chart::svg(&simulated.arms).as_bytes())?;
     }

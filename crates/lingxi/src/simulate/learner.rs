@@ -169,7 +169,15 @@ impl<'a> Learner<'a> {
         2.0 * like + 2.0 * self.degree(known, item, at).0 + 0.2 * self.popularity[item.index()]
     }
 
-    fn degree(&self, known: &Known, item: ItemId, at: i64) -> (f32, f32) {
+    /// The most taken item of each of the `n` largest interests.
+    pub fn best_of_each(&self, n: usize) -> Vec<ItemId> {
+        let mut order: Vec<usize> = (0..self.of.len()).filter(|k| !self.of[*k].is_empty()).collect();
+        order.sort_by(|a, b| self.shares[*b].total_cmp(&self.shares[*a]));
+        order.iter().take(n).map(|k| ItemId(self.of[*k][0])).collect()
+    }
+
+    /// Degree of interest in the item's interest, and its standard deviation.
+    pub fn degree(&self, known: &Known, item: ItemId, at: i64) -> (f32, f32) {
         let Some(k) = self.new.of(item) else { return (0.0, 0.0) };
         let (mean, doubt) = known.interests.degree(&self.interests, CategoryId(k), self.shares[k as usize], at);
         (mean as f32, doubt as f32)

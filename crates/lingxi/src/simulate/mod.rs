@@ -8,6 +8,7 @@ pub mod arms;
 pub mod chart;
 pub mod learner;
 pub mod run;
+pub mod stream;
 pub mod world;
 
 use crate::stages::encode::Meaning;
@@ -18,6 +19,7 @@ use lingxi_data::{Catalog, Interner, ItemId, ItemVectors, Purpose, UserId};
 use lingxi_decide::novel::Foretold;
 use rayon::prelude::*;
 use run::{Ground, Outcome, run};
+use std::path::Path;
 use world::{Fit, Log, World};
 
 /// Interests that the learner divides the goods into.
@@ -37,6 +39,9 @@ pub struct Scale {
     /// Seed of everything.
     pub seed: u64,
 }
+
+/// Where the contexts and rewards of so many decisions go, instead of playing the arms.
+pub type Stream<'a> = Option<(&'a Path, usize)>;
 
 /// What came of all arms.
 pub struct Simulated {
@@ -77,6 +82,10 @@ pub fn simulate(
         places: scale.places,
         seed: scale.seed,
     };
+    if let Some((folder, decisions)) = stream {
+        stream::write(&ground, decisions, folder)?;
+        return Ok(Simulated { arms: Vec::new(), foretold: learner.new.transitions.foretold, fit: world.fit });
+    }
     let play = |arm: &arms::Arm| {
         let outcome = run(&ground, arm);
         done(arm.name);
@@ -102,4 +111,90 @@ fn stock(catalog: &Catalog, goods: &[ItemId]) -> Catalog {
     let mut stock = Catalog::of_ids(names);
     stock.attributes = vec![Attribute { name: "seller".into(), values: goods.iter().map(seller).collect() }];
     stock
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lingxi_data::Provenance;
+    use world::{Mood, looked_at};
+
+    /// Six kinds of goods, forty of each; shoppers take of one kind first and of the next one later.
+    fn shop() -> (ItemVectors, Vec<Log>) {
+        let row = |i: usize| {
+            let mut row = [0.1f32; 8];
+            row[i % 6] = 1.0;
+            row[6 + i % 2] += 0.01 * (i / 6) as f32;
+            let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt();
+            row.map(|x| x / norm)
+        };
+        let provenance =
+            Provenance { model: "test".into(), revision: "1".into(), pooling: "mean".into(), normalised: true };
+        let vectors = ItemVectors::new(8, (0..240).flat_map(row).collect(), vec![true; 240], provenance).unwrap();
+        let log = |u: u32| (0..20u32).map(|t| (u + t / 12) % 6 + 6 * ((u * 7 + t * t) % 40)).collect();
+        (vectors, (0..120).map(log).collect())
+    }
+
+    /// Plays the named arms.
+    fn play(names: &[&str], decisions: usize) -> Vec<Outcome> {
+        let (vectors, logs) = shop();
+        let world = World::fit(&logs, &vectors, 100, 1).unwrap();
+        let firsts: Vec<Log> = logs.iter().map(|log| world::first_part(log).to_vec()).collect();
+        let learner = Learner::fit(&firsts, &vectors, 6, 1).unwrap();
+        let mut catalog = Catalog::of_ids((0..240).map(|i| i.to_string()).collect());
+        let seller = |i: usize| format!("seller-{}", i % 5);
+        catalog.attributes = vec![Attribute { name: "seller".into(), values: (0..240).map(seller).collect() }];
+        let taken = world::taken(&firsts, 240);
+        let ground = Ground {
+            world: &world,
+            learner: &learner,
+            catalog: &catalog,
+            taken: &taken,
+            decisions,
+            places: 5,
+            seed: 1,
+        };
+        let arms = arms::all();
+        let named = |name: &&str| arms.iter().find(|arm| arm.name == *name).unwrap();
+        names.iter().map(|name| run(&ground, named(name)).unwrap()).collect()
+    }
+
+    #[test]
+    fn random_goods_are_clicked_as_often_as_assumed_and_nobody_beats_the_best() {
+        let (vectors, logs) = shop();
+        let world = World::fit(&logs, &vectors, 100, 1).unwrap();
+        let clicks = (0..240u32).flat_map(|i| (0..100).map(move |s| (s, i)));
+        let mean = clicks.map(|(s, i)| world.click(s, i, 0.0, &Mood::default())).sum::<f64>() / 24_000.0;
+        assert!((mean - 0.03).abs() < 0.003, "{mean}");
+        for shopper in 0..100 {
+            let slate: f64 =
+                (0..5).map(|p| world.click(shopper, 7 * p as u32, 0.5, &Mood::default()) * looked_at(p)).sum();
+            assert!(world.best(shopper, 5, 0.5, &Mood::default()) >= slate - 0.02);
+        }
+        assert!(world.fit.drift > 0.9 && world.fit.new_interests > 0.9, "{:?}", world.fit);
+    }
+
+    #[test]
+    fn a_simulation_is_the_same_for_a_seed_and_who_learns_earns_more_than_who_draws() {
+        let (once, again) = (play(&["random", "lin-ucb"], 3000), play(&["random", "lin-ucb"], 3000));
+        for (a, b) in once.iter().zip(&again) {
+            assert_eq!(serde_json::to_string(&a.curve).unwrap(), serde_json::to_string(&b.curve).unwrap());
+        }
+        assert!(once[1].interval[0] > once[0].interval[1], "{:?} {:?}", once[1].interval, once[0].interval);
+        assert!(once[1].curve.last().unwrap().regret < once[0].curve.last().unwrap().regret);
+    }
+
+    #[test]
+    fn places_for_new_interests_find_more_of_them_than_the_best_scores_do() {
+        let outcomes = play(&["greedy", "greedy + new interests"], 3000);
+        let found = |outcome: &Outcome| outcome.curve.last().unwrap().discovered;
+        assert!(found(&outcomes[1]) > found(&outcomes[0]), "{} {}", found(&outcomes[1]), found(&outcomes[0]));
+    }
+
+    #[test]
+    fn the_picture_has_a_line_per_policy_and_panel() {
+        let svg = chart::svg(&play(&["random", "greedy"], 200));
+        assert_eq!(svg.matches("<polyline").count(), 10);
+        assert!(svg.ends_with("</svg>\n") && svg.contains(">greedy<"));
+    }
 }

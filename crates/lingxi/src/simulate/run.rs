@@ -16,8 +16,8 @@ use std::time::Instant;
 /// Points of each curve.
 const POINTS: usize = 50;
 /// The run lasts half a year after the logs.
-const START: i64 = 400 * 86_400;
-const LENGTH: i64 = 180 * 86_400;
+pub(super) const START: i64 = 400 * 86_400;
+pub(super) const LENGTH: i64 = 180 * 86_400;
 
 /// What all arms share.
 pub struct Ground<'a> {
