@@ -105,7 +105,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 candidates: n,
                 withdrawn: &withdrawn,
                 within: None,
-                describe: Some(&describe),
+                describe: if kind == "all" { Some(&describe) } else { None },
                 shaping: Some(Shaping {
                     reranker: &reranker,
                     vectors: Some(&vectors),

@@ -72,7 +72,7 @@ pub struct Beliefs {
 /// The next place, as a policy sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// The eligible candidates, best first, never empty, NaN last.
+    /// The eligible candidates, never empty: the best one first, the others in no order that counts.
     pub candidates: &'a [usize],
     /// What each of these is worth, moves included.
     pub worth: &'a [f32],
@@ -126,7 +126,7 @@ fn fill(
         let moves = terms.moves();
         let moved_worth = |i: usize| beliefs.worth[i] + moves.get(i).map_or(0.0, |m| m * spread);
         if !moves.is_empty() {
-            allowed.sort_by(|&a, &b| crate::decide::descending(moved_worth(a), moved_worth(b)));
+            best_to_front(&mut allowed, moved_worth);
         }
         let worth: Vec<f32> = allowed.iter().map(|&i| moved_worth(i)).collect();
         let moved: Vec<f32> =
@@ -147,6 +147,16 @@ fn fill(
         left.retain(|&i| i != chosen);
     }
     slots
+}
+
+/// Brings the greatest to the front, the first of equals; the others keep their order.
+fn best_to_front(candidates: &mut [usize], worth: impl Fn(usize) -> f32) {
+    let greater = |best: (usize, f32), at: usize| {
+        let value = worth(candidates[at]);
+        if value > best.1 || (best.1.is_nan() && !value.is_nan()) { (at, value) } else { best }
+    };
+    let (best, _) = (0..candidates.len()).fold((0, f32::NAN), greater);
+    candidates[..=best].rotate_right(1);
 }
 
 /// Standard deviation of the finite values; 1 where there is none, so that moves still order equals.
@@ -202,6 +212,18 @@ mod tests {
     #[test]
     fn the_best_come_first_ties_keep_their_order_and_nan_is_last() {
         assert_eq!(best_first(&[f32::NAN, 1.0, 2.0, 1.0, f32::NEG_INFINITY]), [2, 1, 3, 4, 0]);
+    }
+
+    #[test]
+    fn the_best_is_brought_to_the_front_whatever_is_no_number() {
+        let worth = [1.0, f32::NAN, 3.0, 3.0, 2.0];
+        let order = |mut candidates: Vec<usize>| {
+            best_to_front(&mut candidates, |i| worth[i]);
+            candidates
+        };
+        assert_eq!(order(vec![0, 1, 2, 3, 4]), [2, 0, 1, 3, 4]);
+        assert_eq!(order(vec![1, 4]), [4, 1]);
+        assert_eq!(order(vec![1]), [1]);
     }
 
     #[test]

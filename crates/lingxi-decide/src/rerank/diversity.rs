@@ -9,7 +9,7 @@
 
 use super::DiversityConfig;
 use lingxi_data::{CategoryId, ItemId, ItemVectors};
-use lingxi_kernels::dot;
+use lingxi_kernels::dot_rows;
 
 /// So little is left of what the slate spans already.
 const LEAST: f32 = 1e-4;
@@ -17,7 +17,10 @@ const LEAST: f32 = 1e-4;
 /// The goods of one slate, compared as it fills.
 pub(super) struct Diversity<'a> {
     config: DiversityConfig,
-    vectors: Vec<Option<&'a [f32]>>,
+    vectors: Option<&'a ItemVectors>,
+    /// The row of each candidate's vector, and whether it has one.
+    rows_of: Vec<u32>,
+    known: Vec<bool>,
     category: Vec<Option<CategoryId>>,
     /// Greatest likeness to the slate (MMR), or d^2 (DPP).
     state: Vec<f32>,
@@ -35,7 +38,9 @@ impl<'a> Diversity<'a> {
         let start = if matches!(config, DiversityConfig::Mmr { .. }) { 0.0 } else { 1.0 };
         Diversity {
             config,
-            vectors: items.iter().map(|&item| vectors?.get(item)).collect(),
+            rows_of: items.iter().map(|item| item.0).collect(),
+            known: items.iter().map(|item| vectors.is_some_and(|v| v.get(*item).is_some())).collect(),
+            vectors,
             category: items.iter().map(|item| category.get(item.index()).copied().flatten()).collect(),
             state: vec![start; items.len()],
             rows: Vec::new(),
@@ -44,7 +49,7 @@ impl<'a> Diversity<'a> {
 
     /// Candidate `chosen` took a place; `out` becomes what each candidate is moved by from now on.
     pub(super) fn placed(&mut self, chosen: usize, out: &mut [f32]) {
-        let like: Vec<f32> = (0..self.state.len()).map(|i| self.likeness(chosen, i)).collect();
+        let like = self.likeness(chosen);
         match self.config {
             DiversityConfig::Mmr { strength } => {
                 for ((most, like), out) in self.state.iter_mut().zip(&like).zip(out) {
@@ -75,13 +80,26 @@ impl<'a> Diversity<'a> {
         self.rows.push(row);
     }
 
-    fn likeness(&self, a: usize, b: usize) -> f32 {
-        if a == b {
-            return 1.0;
+    /// How like each candidate is to `chosen`.
+    fn likeness(&self, chosen: usize) -> Vec<f32> {
+        let mut like = vec![0.0; self.state.len()];
+        let vector = self.vectors.and_then(|vectors| vectors.get(ItemId(self.rows_of[chosen])));
+        // Goods that came after the build have no row in the table.
+        let in_table = |vectors: &ItemVectors| self.rows_of.iter().all(|row| (*row as usize) < vectors.len());
+        if let (Some(vector), Some(vectors)) = (vector, self.vectors) {
+            if in_table(vectors) {
+                dot_rows(vector, vectors.data(), &self.rows_of, &mut like);
+            } else {
+                for (like, row) in like.iter_mut().zip(&self.rows_of) {
+                    *like = vectors.get(ItemId(*row)).map_or(0.0, |other| lingxi_kernels::dot(vector, other));
+                }
+            }
         }
-        match (self.vectors[a], self.vectors[b]) {
-            (Some(a), Some(b)) => dot(a, b),
-            _ => f32::from(u8::from(self.category[a].is_some() && self.category[a] == self.category[b])),
+        for (i, like) in like.iter_mut().enumerate().filter(|(i, _)| vector.is_none() || !self.known[*i]) {
+            let same = self.category[i].is_some() && self.category[i] == self.category[chosen];
+            *like = f32::from(u8::from(same));
         }
+        like[chosen] = 1.0;
+        like
     }
 }

@@ -47,6 +47,7 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         places: args.places as usize,
         seed: args.seed,
     };
+    let stream = args.stream.as_deref().map(|folder| (folder, scale.decisions));
     let stage = progress.stage(
         "simulate",
         Some(crate::simulate::arms::all().len() as u64),
@@ -88,7 +89,7 @@ fn row(outcome: &Outcome, base: &Outcome) -> Value {
         "kind": "policy", "model": outcome.name, "policy": outcome.version,
         "metrics": {
             "reward": outcome.reward, "regret": last.regret / last.decisions.max(1) as f64, "discovered": last.discovered,
-            "coverage": last.coverage, "seller_gap": last.seller_gap, "score": outcome.score,
+            "coverage": last.coverage, "seller_gap": last.seller_gap, "group_gap": last.group_gap, "score": outcome.score,
             "microseconds": 1e6 * outcome.seconds, "reward_over_greedy": difference,
         },
         "interval": { "reward": outcome.interval, "reward_over_greedy": interval },
@@ -138,7 +139,7 @@ fn summary(simulated: &Simulated, scale: Scale) -> String {
 }
 
 fn rows(simulated: &Simulated) -> String {
-    let header = ["policy", "clicks", "over greedy (95%)", "regret", "found", "shown", "seller gap", "us"];
+    let header = ["policy", "clicks", "over greedy (95%)", "regret", "found", "shown", "sellers", "groups", "us"];
     let base = named(simulated, BASE);
     let of = |outcome: &Outcome| {
         let last = outcome.curve.last().cloned().unwrap_or_default();
@@ -151,8 +152,9 @@ fn rows(simulated: &Simulated) -> String {
             format!("{:.3}", last.discovered),
             format!("{:.3}", last.coverage),
             format!("{:.3}", last.seller_gap),
+            format!("{:.3}", last.group_gap),
             format!("{:.0}", 1e6 * outcome.seconds),
         ]
     };
-    table(&header, &simulated.arms.iter().map(of).collect::<Vec<_>>(), &[1, 2, 3, 4, 5, 6, 7])
+    table(&header, &simulated.arms.iter().map(of).collect::<Vec<_>>(), &[1, 2, 3, 4, 5, 6, 7, 8])
 }

@@ -1,7 +1,7 @@
 //! The policies that are compared: each a policy of the recipe language, with the same recall and the same terms.
 
 use lingxi_decide::explore::{LinUcbConfig, NeuralThompsonConfig, SquareCbConfig, ThompsonConfig, UcbConfig};
-use lingxi_decide::rerank::{DiversityConfig, SellersConfig, Target};
+use lingxi_decide::rerank::{DiversityConfig, GroupsConfig, SellersConfig, Target};
 use lingxi_decide::{PolicyConfig, RerankConfig};
 
 /// One row of the comparison.
@@ -20,10 +20,11 @@ fn arm(name: &'static str, policy: PolicyConfig) -> Arm {
     Arm { name, policy, places: 0, rerank: RerankConfig::default() }
 }
 
-/// Sellers pulled to their share of what was taken.
-pub fn fair_sellers(strength: f32, target: Target) -> RerankConfig {
+/// Sellers pulled to their share of what was taken, categories to the share that all groups of shoppers see of them.
+pub fn fair(sellers: f32, groups: f32) -> RerankConfig {
     RerankConfig {
-        sellers: Some(SellersConfig { attribute: "seller".into(), strength, target }),
+        sellers: Some(SellersConfig { attribute: "seller".into(), strength: sellers, target: Target::Taken }),
+        groups: Some(GroupsConfig { by: "group".into(), strength: groups }),
         ..RerankConfig::default()
     }
 }
@@ -33,7 +34,6 @@ pub fn all() -> Vec<Arm> {
     let learnt = PolicyConfig::LinUcb(LinUcbConfig { alpha: 0.0, ..LinUcbConfig::default() });
     let optimist = PolicyConfig::LinUcb(LinUcbConfig::default());
     let square = PolicyConfig::SquareCb(SquareCbConfig::default());
-    let fair = |strength| fair_sellers(strength, Target::Taken);
     let varied = RerankConfig { diversity: Some(DiversityConfig::Dpp { strength: 0.3 }), ..RerankConfig::default() };
     vec![
         arm("random", PolicyConfig::EpsilonGreedy { epsilon: 1.0 }),
@@ -52,7 +52,9 @@ pub fn all() -> Vec<Arm> {
         Arm { places: 1, ..arm("greedy + new interests", PolicyConfig::Greedy {}) },
         Arm { places: 1, ..arm("lin-ucb + new interests", optimist) },
         Arm { rerank: varied, ..arm("lin-ucb + dpp 0.3", optimist) },
-        Arm { rerank: fair(0.5), ..arm("lin-ucb + fair 0.5", optimist) },
-        Arm { rerank: fair(2.0), ..arm("lin-ucb + fair 2", optimist) },
+        Arm { rerank: fair(0.5, 0.0), ..arm("lin-ucb + sellers 0.5", optimist) },
+        Arm { rerank: fair(2.0, 0.0), ..arm("lin-ucb + sellers 2", optimist) },
+        Arm { rerank: fair(0.0, 0.5), ..arm("lin-ucb + groups 0.5", optimist) },
+        Arm { rerank: fair(0.0, 2.0), ..arm("lin-ucb + groups 2", optimist) },
     ]
 }

@@ -15,7 +15,7 @@ use crate::stages::encode::Meaning;
 use crate::stages::ingest::Shop;
 use learner::Learner;
 use lingxi_data::catalog::Attribute;
-use lingxi_data::{Catalog, Interner, ItemId, ItemVectors, Purpose, UserId};
+use lingxi_data::{Catalog, CategoryId, Interner, ItemId, ItemVectors, Purpose, UserId};
 use lingxi_decide::novel::Foretold;
 use rayon::prelude::*;
 use run::{Ground, Outcome, run};
@@ -53,7 +53,7 @@ pub struct Simulated {
     pub foretold: Foretold,
 }
 
-/// Fits shoppers and learner to a shop's logs and plays every arm; `done` is told of each that is finished.
+/// Fits shoppers and learner to a shop's logs and plays every arm, or none where a stream is asked for; `done` is told of each that is finished.
 ///
 /// # Errors
 /// Too few events to fit shoppers to.
@@ -61,6 +61,7 @@ pub fn simulate(
     shop: &Shop,
     meaning: &Meaning,
     scale: Scale,
+    stream: Stream<'_>,
     done: &(dyn Fn(&str) + Sync),
 ) -> anyhow::Result<Simulated> {
     let data = &shop.data;
@@ -72,12 +73,15 @@ pub fn simulate(
     let firsts: Vec<Log> =
         logs.iter().filter(|log| !log.is_empty()).map(|log| world::first_part(log).to_vec()).collect();
     let learner = Learner::fit(&firsts, &vectors, CLUSTERS, scale.seed)?;
+    let groups = groups(shop);
+    let groups: Vec<Option<u32>> = world.shoppers.iter().map(|shopper| groups[shopper.log]).collect();
     let (catalog, taken) = (stock(&data.catalog, &goods), world::taken(&firsts, goods.len()));
     let ground = Ground {
         world: &world,
         learner: &learner,
         catalog: &catalog,
         taken: &taken,
+        groups: &groups,
         decisions: scale.decisions,
         places: scale.places,
         seed: scale.seed,
@@ -100,7 +104,22 @@ fn part(vectors: &ItemVectors, goods: &[ItemId]) -> anyhow::Result<ItemVectors> 
     Ok(ItemVectors::new(vectors.dim(), rows, vec![true; goods.len()], vectors.provenance().clone())?)
 }
 
-/// The goods of the run, with their seller: the brand, or the category where there is no brand.
+/// The group of each shopper: the first thing that the shop knows of at least a fifth of them.
+fn groups(shop: &Shop) -> Vec<Option<u32>> {
+    let n = shop.data.users.len();
+    let known = |values: &[String]| values.iter().filter(|value| !value.is_empty()).count();
+    let Some(column) = shop.data.user_attributes.iter().find(|column| 5 * known(&column.values) >= n) else {
+        return vec![None; n];
+    };
+    let mut names: Vec<&String> = column.values.iter().filter(|value| !value.is_empty()).collect();
+    names.sort();
+    names.dedup();
+    let number = |value: &String| names.binary_search(&value).ok().map(|group| group as u32);
+    (0..n).map(|u| column.values.get(u).and_then(number)).collect()
+}
+
+/// The goods of the run, with the first step of their category and their seller: the brand, or the category where there is
+/// no brand.
 fn stock(catalog: &Catalog, goods: &[ItemId]) -> Catalog {
     let brands = catalog.attributes.iter().find(|column| column.name == "brand");
     let seller = |item: &ItemId| match brands.and_then(|column| column.values.get(item.index())) {
@@ -109,6 +128,10 @@ fn stock(catalog: &Catalog, goods: &[ItemId]) -> Catalog {
     };
     let names: Interner = goods.iter().map(|item| catalog.ids.name(item.0).unwrap_or_default()).collect();
     let mut stock = Catalog::of_ids(names);
+    let first = |item: &ItemId| Some(catalog.category_name(*item)?.split(" > ").next().unwrap_or_default());
+    let categories: Vec<Option<&str>> = goods.iter().map(first).collect();
+    stock.category =
+        categories.iter().map(|name| name.and_then(|name| stock.categories.intern(name)).map(CategoryId)).collect();
     stock.attributes = vec![Attribute { name: "seller".into(), values: goods.iter().map(seller).collect() }];
     stock
 }
@@ -150,6 +173,7 @@ mod tests {
             learner: &learner,
             catalog: &catalog,
             taken: &taken,
+            groups: &[None; 100],
             decisions,
             places: 5,
             seed: 1,

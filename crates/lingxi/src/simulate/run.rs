@@ -5,7 +5,7 @@ use super::learner::{CANDIDATES, Known, Learner};
 use super::world::{Mood, World, looked_at};
 use lingxi_data::{Catalog, Context, Contribution, ItemId, Lesson, Policy, Recall, Rows, Score};
 use lingxi_decide::explore::BudgetConfig;
-use lingxi_decide::rerank::{Exposure, Reranker, Shaping, Target, fair};
+use lingxi_decide::rerank::{Exposure, Reranker, Shaping, fair};
 use lingxi_decide::{RerankConfig, Rules, RulesConfig, Slate, Stages, decide};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -29,6 +29,8 @@ pub struct Ground<'a> {
     pub catalog: &'a Catalog,
     /// How often each was taken before.
     pub taken: &'a [f32],
+    /// The group of each shopper, where the shop knows one.
+    pub groups: &'a [Option<u32>],
     /// Slates per arm.
     pub decisions: usize,
     /// Places of a slate.
@@ -52,6 +54,8 @@ pub struct Point {
     pub coverage: f64,
     /// Distance of sellers' exposure from their share.
     pub seller_gap: f64,
+    /// Greatest distance of what a group of shoppers sees from what all see.
+    pub group_gap: f64,
 }
 
 /// What came of an arm.
@@ -158,7 +162,7 @@ pub fn run(ground: &Ground<'_>, arm: &Arm) -> anyhow::Result<Outcome> {
                     reranker: &reranker,
                     vectors: Some(ground.learner.vectors()),
                     exposure: &exposure,
-                    group: None,
+                    group: ground.groups[who],
                 }),
                 explore: 1.0,
             };
@@ -171,8 +175,8 @@ pub fn run(ground: &Ground<'_>, arm: &Arm) -> anyhow::Result<Outcome> {
         let started = Instant::now();
         policy.learn(&lessons);
         tally.seconds += (chosen + started.elapsed()).as_secs_f64();
-        reranker.observe(&mut exposure, &slate.slots, None);
-        watcher.observe(&mut tally.watched, &slate.slots, None);
+        reranker.observe(&mut exposure, &slate.slots, ground.groups[who]);
+        watcher.observe(&mut tally.watched, &slate.slots, ground.groups[who]);
         let items: Vec<ItemId> = slate.slots.iter().map(|slot| slot.item).collect();
         ground.learner.note(&mut known[who], &items, &clicks, now);
         if (turn + 1) * POINTS / ground.decisions > turn * POINTS / ground.decisions {
@@ -182,9 +186,9 @@ pub fn run(ground: &Ground<'_>, arm: &Arm) -> anyhow::Result<Outcome> {
     Ok(tally.outcome(arm, policy.version(), ground.decisions))
 }
 
-/// Counts exposure of sellers and moves nothing.
+/// Counts exposure of sellers and what groups see, and moves nothing.
 fn watching() -> RerankConfig {
-    super::arms::fair_sellers(0.0, Target::Taken)
+    super::arms::fair(0.0, 0.0)
 }
 
 fn lessons(slate: &Slate, clicks: &[u32]) -> Vec<Lesson> {
@@ -257,6 +261,7 @@ impl Tally {
             discovered: self.found.len() as f64 / latent.max(1) as f64,
             coverage: self.shown.iter().filter(|shown| **shown).count() as f64 / self.shown.len().max(1) as f64,
             seller_gap: fair::gap(&self.watched.sellers.shares(due.len()), due),
+            group_gap: fair::disparity(&self.watched, ground.catalog.categories.len()),
         });
         self.window = (0.0, 0.0);
     }

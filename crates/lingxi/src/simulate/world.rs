@@ -33,6 +33,8 @@ pub type Log = Vec<u32>;
 
 /// One shopper: what the learner may know, and what it may not.
 pub struct Shopper {
+    /// Whose log it is, by its place among all logs.
+    pub log: usize,
     /// Goods of the first part of the log: the learner's.
     pub known: Log,
     /// Hidden: interest, care for it in the beginning and in the end.
@@ -96,13 +98,13 @@ impl World {
         for of in &mut best {
             of.sort_by(|a, b| quality[*b as usize].total_cmp(&quality[*a as usize]));
         }
-        let mut order: Vec<&Log> = logs.iter().filter(|log| log.len() >= FEWEST).collect();
+        let mut order: Vec<usize> = (0..logs.len()).filter(|i| logs[*i].len() >= FEWEST).collect();
         for i in 0..order.len().min(most) {
             let other = rng.random_range(i..order.len());
             order.swap(i, other);
         }
         order.truncate(most);
-        let shoppers: Vec<Shopper> = order.iter().map(|log| shopper(log, &interest, &mut rng)).collect();
+        let shoppers: Vec<Shopper> = order.iter().map(|i| shopper(*i, &logs[*i], &interest, &mut rng)).collect();
         let mut world =
             World { fit: fit_of(&shoppers, goods, best.len()), shoppers, interest, quality, best, intercept: 0.0 };
         world.settle(&mut rng);
@@ -216,12 +218,13 @@ fn shares(goods: &[u32], interest: &[u32]) -> std::collections::BTreeMap<u32, f3
     shares
 }
 
-fn shopper(log: &Log, interest: &[u32], rng: &mut ChaCha8Rng) -> Shopper {
+fn shopper(place: usize, log: &Log, interest: &[u32], rng: &mut ChaCha8Rng) -> Shopper {
     let known = first_part(log);
     let (first, last) = (shares(known, interest), shares(&log[known.len()..], interest));
     let all: std::collections::BTreeSet<u32> = first.keys().chain(last.keys()).copied().collect();
     let of = |shares: &std::collections::BTreeMap<u32, f32>, k: &u32| shares.get(k).copied().unwrap_or(0.0);
     Shopper {
+        log: place,
         known: known.to_vec(),
         tastes: all.iter().map(|k| (*k, of(&first, k), of(&last, k))).collect(),
         turn: 0.15 + 0.5 * rng.random::<f64>(),
