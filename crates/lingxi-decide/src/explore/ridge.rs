@@ -1,7 +1,8 @@
 //! What is a row of features worth, and how sure are we? Bayesian linear regression, one lesson at a time.
 //!
 //! A = ridge I + sum w x x', b = sum w x r, theta = A^-1 b. A lesson changes A^-1 by the formula of Sherman and Morrison
-//! (1950), so neither a lesson nor a question inverts a matrix: both cost d^2. Forgetting halves what the lessons say, never
+//! (1950), so neither a lesson nor a question inverts a matrix: both cost d^2, or
+//! less where most features are zero. Forgetting halves what the lessons say, never
 //! the prior, every `half_life` lessons; it goes in small steps, each of which inverts A once from its Cholesky factor.
 
 use crate::{DecideError, Result};
@@ -114,16 +115,22 @@ impl Ridge {
     /// A += w x x', b += w r x, and A^-1 and theta to match: A^-1 -= u u' / (1/w + x'u) with u = A^-1 x, and theta moves
     /// along u by what it got wrong.
     fn see(&mut self, x: &[f64], reward: f64, w: f64) {
-        let u: Vec<f64> = self.inverse.chunks_exact(self.dim).map(|row| dot(row, x)).collect();
+        let at: Vec<usize> = (0..self.dim).filter(|&i| x[i] != 0.0).collect();
+        let along =
+            |row: &[f64]| if 2 * at.len() > x.len() { dot(row, x) } else { at.iter().map(|&j| row[j] * x[j]).sum() };
+        let u: Vec<f64> = self.inverse.chunks_exact(self.dim).map(along).collect();
         let scale = 1.0 / (1.0 / w + dot(x, &u));
         let wrong = reward - dot(&self.theta, x);
-        for i in 0..self.dim {
-            let (ui, xi) = (scale * u[i], w * x[i]);
-            let row = i * self.dim..(i + 1) * self.dim;
-            self.inverse[row.clone()].iter_mut().zip(&u).for_each(|(a, uj)| *a -= ui * uj);
-            self.seen[row].iter_mut().zip(x).for_each(|(a, xj)| *a += xi * xj);
-            self.b[i] += xi * reward;
+        for i in (0..self.dim).filter(|&i| u[i] != 0.0) {
+            let ui = scale * u[i];
+            let row = &mut self.inverse[i * self.dim..(i + 1) * self.dim];
+            row.iter_mut().zip(&u).for_each(|(a, uj)| *a -= ui * uj);
             self.theta[i] += ui * wrong;
+        }
+        for &i in &at {
+            let xi = w * x[i];
+            self.seen[i * self.dim..(i + 1) * self.dim].iter_mut().zip(x).for_each(|(a, xj)| *a += xi * xj);
+            self.b[i] += xi * reward;
         }
     }
 
@@ -155,6 +162,11 @@ impl Ridge {
         }
         let inverse: Vec<f32> = self.inverse.iter().map(|&v| v as f32).collect();
         let variance = |row: &[f32]| {
+            let at: Vec<usize> = (0..width).filter(|&i| row[i] != 0.0).collect();
+            if 2 * at.len() <= width {
+                let of_line = |i: usize| at.iter().map(|&j| inverse[i * width + j] * row[j]).sum::<f32>();
+                return at.iter().map(|&i| of_line(i) * row[i]).sum::<f32>();
+            }
             let of_line = |line: &[f32]| line.iter().zip(row).map(|(a, b)| a * b).sum::<f32>();
             inverse.chunks_exact(width).zip(row).map(|(line, x)| of_line(line) * x).sum::<f32>()
         };

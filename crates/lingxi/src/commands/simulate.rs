@@ -34,7 +34,7 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         Some(data) => Some(data.join(&args.name)).filter(|below| below.is_dir()).unwrap_or_else(|| data.clone()),
         None => crate::assets::ensure(&args.name, &progress)?,
     };
-    let site = Site::new(data, args.seed, progress.clone(), false)?;
+    let site = Site::new(data, args.seed, progress, false)?;
     let read = pipeline::read(&recipe, &Arrivals::default(), &site)?;
     let Some(meaning) = &read.meaning else {
         let message = format!("{}: its goods have no text, and interests are found by what goods mean", recipe.name);

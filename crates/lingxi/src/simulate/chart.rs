@@ -8,8 +8,11 @@ const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 220.0;
 const MARGIN: f64 = 48.0;
 
+/// What a panel shows of each point.
+type Figure = fn(&Point) -> f64;
+
 /// The panels: title and figure.
-const PANELS: [(&str, fn(&Point) -> f64); 5] = [
+const PANELS: [(&str, Figure); 5] = [
     ("clicks per slate", |point| point.reward),
     ("regret, summed up", |point| point.regret),
     ("new interests found", |point| point.discovered),
@@ -53,7 +56,7 @@ fn style(arm: usize) -> (&'static str, &'static str) {
     (COLOURS[arm % COLOURS.len()], if arm < COLOURS.len() { "" } else { "stroke-dasharray=\"5 3\"" })
 }
 
-fn panel(out: &mut String, x: f64, y: f64, title: &str, outcomes: &[Outcome], figure: fn(&Point) -> f64) {
+fn panel(out: &mut String, x: f64, y: f64, title: &str, outcomes: &[Outcome], figure: Figure) {
     let points = || outcomes.iter().flat_map(|outcome| &outcome.curve);
     let top = points().map(figure).fold(f64::MIN_POSITIVE, f64::max);
     let last = points().map(|point| point.decisions).max().unwrap_or(1) as f64;
