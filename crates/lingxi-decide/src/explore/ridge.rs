@@ -1,9 +1,9 @@
 //! What is a row of features worth, and how sure are we? Bayesian linear regression, one lesson at a time.
 //!
 //! A = ridge I + sum w x x', b = sum w x r, theta = A^-1 b. A lesson changes A^-1 by the formula of Sherman and Morrison
-//! (1950), so neither a lesson nor a question inverts a matrix: both cost d^2, or
-//! less where most features are zero. Forgetting halves what the lessons say, never
-//! the prior, every `half_life` lessons; it goes in small steps, each of which inverts A once from its Cholesky factor.
+//! (1950), so neither a lesson nor a question inverts a matrix: both cost d^2, less where most features are zero. Forgetting
+//! halves what the lessons say, never the prior, every `half_life` lessons; it goes in small steps, each of which inverts A
+//! once from its Cholesky factor.
 
 use crate::{DecideError, Result};
 use serde::{Deserialize, Serialize};

@@ -106,6 +106,9 @@ fn line(name: &str, simulated: &Simulated, scale: Scale, seconds: f64) -> Result
     let mut line = ResultLine::new("simulate", Some(name), result);
     line.others.push(json!({ "kind": "fit", "metrics": &simulated.fit }));
     line.others.push(json!({ "kind": "next interest", "metrics": &simulated.foretold }));
+    if let Some(calibration) = &simulated.calibration {
+        line.others.push(json!({ "kind": "interests", "metrics": calibration }));
+    }
     for outcome in &simulated.arms {
         let mut arm = row(outcome, base);
         arm["curve"] = json!(outcome.curve);
@@ -120,7 +123,18 @@ fn protocol(scale: Scale) -> String {
 
 fn summary(simulated: &Simulated, scale: Scale) -> String {
     let (fit, foretold) = (&simulated.fit, &simulated.foretold);
-    format!(
+    let calibrated = simulated.calibration.as_ref().map_or_else(String::new, |c| {
+        format!(
+            "degrees of interest on the real log: calibration error {:.4}, Brier {:.4} (the shop's shares for all: {:.4}), {} \
+             categories, {} shoppers\n",
+            c.calibration_error,
+            c.brier,
+            c.brier_of_shares,
+            c.categories,
+            c.shoppers
+        )
+    });
+    let head = format!(
         "{}: {} shoppers, {} goods, {} hidden interests\n\
          fitted: interests move by {:.2} between both parts of a log, {:.1} new ones a shopper\n\
          assumed: {:.0}% of random goods are clicked in the first place, places are looked at with 1/sqrt(place), clicks sate\n\
@@ -135,7 +149,8 @@ fn summary(simulated: &Simulated, scale: Scale) -> String {
         foretold.hit_at_3,
         foretold.reach_hit_at_3,
         count(foretold.steps as u64),
-    )
+    );
+    head + &calibrated
 }
 
 fn rows(simulated: &Simulated) -> String {

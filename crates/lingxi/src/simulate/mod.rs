@@ -5,6 +5,7 @@
 //! policies differ under stated assumptions, never what a shop will earn.
 
 pub mod arms;
+pub mod calibration;
 pub mod chart;
 pub mod learner;
 pub mod run;
@@ -13,6 +14,7 @@ pub mod world;
 
 use crate::stages::encode::Meaning;
 use crate::stages::ingest::Shop;
+use calibration::Calibration;
 use learner::Learner;
 use lingxi_data::catalog::Attribute;
 use lingxi_data::{Catalog, CategoryId, Interner, ItemId, ItemVectors, Purpose, UserId};
@@ -51,6 +53,8 @@ pub struct Simulated {
     pub fit: Fit,
     /// How well new interests are foretold.
     pub foretold: Foretold,
+    /// Whether degrees of interest come true on the real log.
+    pub calibration: Option<Calibration>,
 }
 
 /// Fits shoppers and learner to a shop's logs and plays every arm, or none where a stream is asked for; `done` is told of each that is finished.
@@ -88,7 +92,8 @@ pub fn simulate(
     };
     if let Some((folder, decisions)) = stream {
         stream::write(&ground, decisions, folder)?;
-        return Ok(Simulated { arms: Vec::new(), foretold: learner.new.transitions.foretold, fit: world.fit });
+        let foretold = learner.new.transitions.foretold;
+        return Ok(Simulated { arms: Vec::new(), foretold, fit: world.fit, calibration: None });
     }
     let play = |arm: &arms::Arm| {
         let outcome = run(&ground, arm);
@@ -96,7 +101,8 @@ pub fn simulate(
         outcome
     };
     let arms = arms::all().par_iter().map(play).collect::<anyhow::Result<Vec<Outcome>>>()?;
-    Ok(Simulated { arms, foretold: learner.new.transitions.foretold, fit: world.fit })
+    let calibration = calibration::calibrate(data);
+    Ok(Simulated { arms, foretold: learner.new.transitions.foretold, fit: world.fit, calibration })
 }
 
 fn part(vectors: &ItemVectors, goods: &[ItemId]) -> anyhow::Result<ItemVectors> {
