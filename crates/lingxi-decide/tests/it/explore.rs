@@ -144,7 +144,7 @@ fn lessons(n: usize) -> Vec<Lesson> {
     let of = |i: usize| {
         let features = goods.features[i % 10 * 3..][..3].to_vec();
         // One in seven lessons says the contrary, so that there is something to doubt.
-        let reward = if i % 7 == 0 { 1.0 - features[1] } else { features[1] };
+        let reward = if i.is_multiple_of(7) { 1.0 - features[1] } else { features[1] };
         Lesson { item: goods.items[i % 10], features, reward, weight: 1.0 }
     };
     (0..n).map(of).collect()

@@ -89,10 +89,8 @@ fn determinant(mut m: Vec<Vec<f64>>) -> f64 {
     for k in 0..m.len() {
         product *= m[k][k];
         for i in k + 1..m.len() {
-            let factor = m[i][k] / m[k][k];
-            for j in k..m.len() {
-                m[i][j] -= factor * m[k][j];
-            }
+            let (pivot, factor) = (m[k].clone(), m[i][k] / m[k][k]);
+            m[i].iter_mut().zip(&pivot).for_each(|(x, p)| *x -= factor * p);
         }
     }
     product
