@@ -1,6 +1,6 @@
 """One decision after the other on the same contexts and rewards, one core: ours, Vowpal Wabbit, `contextualbandits`.
 
-`lingxi simulate --stream` writes what simulated shoppers see and would click on. Stream "goods" has ten candidates with ten
+`lingxi simulate --stream` writes what simulated shoppers see and would click on. Stream "goods" has ten candidates with a dozen
 features each: ours against Vowpal Wabbit's `--cb_explore_adf` with SquareCB and cover, the same features. Stream "arms" has ten
 fixed goods and a row about the shopper: ours against `contextualbandits`, which knows no features of actions. Each round plays
 all programs from nothing; the order of rounds is the same, figures are medians. Text for Vowpal Wabbit is written before the clock
@@ -26,7 +26,7 @@ import numpy as np
 import ours
 import serving
 
-DECISIONS, ACTIONS, WIDTH = 10_000, 10, 10
+DECISIONS, ACTIONS = 10_000, 10
 POLICY = {"kind": "square-cb", "gamma": 500.0, "exponent": 0.5}
 ARMS_POLICY = {"kind": "lin-ucb", "alpha": 0.3}
 WABBITS = {"squarecb": "--squarecb --gamma_scale 500", "cover": "--cover 4"}
@@ -181,7 +181,7 @@ def run(quick: bool, say) -> list:
             command = [bandit, "play", folder / f"{name}.f32", ACTIONS, width, json.dumps(policy)]
             return ours.Program("taskset", "-c", "0", *command)
 
-        on_goods, on_arms = play("goods", WIDTH, POLICY), play("crossed", rows.shape[2] - 1, ARMS_POLICY)
+        on_goods, on_arms = play("goods", goods.shape[2] - 1, POLICY), play("crossed", rows.shape[2] - 1, ARMS_POLICY)
         wabbits = {f"Vowpal Wabbit {name}": Wabbit(goods, options).play for name, options in WABBITS.items()}
         peers = {f"contextualbandits {name}": ContextualBandits(arms, name).play for name in ("LinUCB", "LinTS")}
         cases = compare("ten goods", on_goods.ask, wabbits, rounds, say)

@@ -6,7 +6,7 @@ use super::{
     BudgetConfig, Distribution, EpsilonGreedy, Greedy, LinUcb, NeuralThompson, Place, PolicyConfig, Softmax, SquareCb,
     Thompson, Ucb, best_first, fill,
 };
-use crate::Result;
+use crate::{DecideError, Result};
 use lingxi_data::{Lesson, Policy, Scored, Slot, Terms};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,23 @@ impl Explorer {
             PolicyConfig::SquareCb(config) => Kind::SquareCb(SquareCb::new(config)?),
         };
         Ok(Explorer { policy, budget: BudgetConfig::default() })
+    }
+
+    /// What [`Explorer::to_json`] wrote, bit for bit.
+    ///
+    /// # Errors
+    /// [`DecideError::BrokenPolicy`] if it is not that, or its parts contradict each other.
+    pub fn from_json(text: &str) -> Result<Explorer> {
+        let read: Explorer = serde_json::from_str(text).map_err(|why| DecideError::BrokenPolicy(why.to_string()))?;
+        if read.distribution().is_whole() {
+            return Ok(read);
+        }
+        Err(DecideError::BrokenPolicy(format!("the parts of {} do not fit together", read.version())))
+    }
+
+    /// The policy and all that it learnt, as one line.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a policy is finite numbers under fixed names")
     }
 
     /// The same with places for interests that are new to the shopper.

@@ -73,6 +73,10 @@ impl Distribution for LinUcb {
     fn learn(&mut self, lessons: &[Lesson]) {
         lessons.iter().for_each(|lesson| self.model.learn(&lesson.features, lesson.reward, lesson.weight));
     }
+
+    fn is_whole(&self) -> bool {
+        self.model.is_whole()
+    }
 }
 
 /// What `model` says of the candidates; `None` where it has nothing to go by: no features came, or of another width than it

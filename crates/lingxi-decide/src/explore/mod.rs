@@ -8,12 +8,13 @@
 //! One file per policy, with paper and equations: [`greedy`], [`epsilon_greedy`], [`softmax`] and [`square_cb`] draw,
 //! [`ucb`], [`lin_ucb`] are optimistic, [`thompson`] and [`neural`] sample from what they believe. What the last five know
 //! is plain data: it can be saved, read back and replayed to the same bits. [`budget`] keeps places for interests that are
-//! new to the shopper, whatever the policy; [`Explorer`] is the policy of a recipe with all that it learnt.
+//! new to the shopper, whatever the policy; [`features`] is what learning policies see; [`Explorer`] is the policy of a recipe with all that it learnt.
 
 mod budget;
 mod config;
 mod epsilon_greedy;
 mod explorer;
+mod features;
 mod greedy;
 mod lin_ucb;
 mod network;
@@ -28,6 +29,7 @@ pub use budget::BudgetConfig;
 pub use config::PolicyConfig;
 pub use epsilon_greedy::EpsilonGreedy;
 pub use explorer::Explorer;
+pub use features::{Facts, WIDTH, describe};
 pub use greedy::Greedy;
 pub use lin_ucb::{LinUcb, LinUcbConfig};
 pub use network::Network;
@@ -56,6 +58,10 @@ pub trait Distribution: Send + Sync {
     fn probabilities(&self, place: &Place<'_>) -> Vec<f64>;
     /// Learns, in the order given. Policies that do not learn ignore it.
     fn learn(&mut self, _lessons: &[Lesson]) {}
+    /// Whether what it learnt holds together; only a file from outside may not.
+    fn is_whole(&self) -> bool {
+        true
+    }
 }
 
 /// What a policy believes of the candidates of one slate.

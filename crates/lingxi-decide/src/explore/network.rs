@@ -31,6 +31,13 @@ impl Network {
         Network { dim, hidden, parameters }
     }
 
+    /// Whether there are as many parameters as the shape says, all finite.
+    pub fn is_whole(&self) -> bool {
+        let Network { dim, hidden, parameters } = self;
+        let expected = hidden.checked_mul(*dim).and_then(|n| n.checked_add(2 * hidden + dim + 1));
+        *dim > 0 && expected == Some(parameters.len()) && parameters.iter().all(|p| p.is_finite())
+    }
+
     /// Number of features of a row that comes in.
     pub fn dim(&self) -> usize {
         self.dim

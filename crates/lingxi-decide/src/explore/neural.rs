@@ -27,7 +27,7 @@ pub struct NeuralThompsonConfig {
     pub refit: usize,
     /// Standard deviation of the noise of a reward: greater explores more.
     pub scale: f64,
-    /// Coefficient vectors that vote for each place, at most 4096.
+    /// Coefficient vectors that vote for each place, at most 1024.
     pub draws: usize,
     /// Strength of the prior of the last layer, in lessons.
     pub ridge: f64,
@@ -143,5 +143,17 @@ impl Distribution for NeuralThompson {
 
     fn learn(&mut self, lessons: &[Lesson]) {
         lessons.iter().for_each(|lesson| self.add(lesson));
+    }
+
+    fn is_whole(&self) -> bool {
+        let dim = self.network.as_ref().map_or(0, Network::dim);
+        let width = self.network.as_ref().map_or(0, Network::width);
+        let finite = |lesson: &Lesson| lesson.features.iter().all(|x| x.is_finite()) && lesson.reward.is_finite();
+        self.network.as_ref().is_none_or(Network::is_whole)
+            && self.last.is_whole()
+            && (self.last.dim() == 0 || self.last.dim() == width)
+            && self.kept.len() <= self.config.memory
+            && self.kept.iter().all(|lesson| lesson.features.len() == dim && finite(lesson))
+            && NeuralThompson::new(self.config).is_ok()
     }
 }

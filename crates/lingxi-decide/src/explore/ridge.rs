@@ -64,6 +64,13 @@ impl Ridge {
         Ok(Ridge { config, dim: 0, seen, b, inverse, theta, lessons: 0, unforgotten: 0 })
     }
 
+    /// Whether all parts are of one size and every number is finite, as they are unless a file was tampered with.
+    pub fn is_whole(&self) -> bool {
+        let (d, squares, rows) = (self.dim, [&self.seen, &self.inverse], [&self.b, &self.theta]);
+        let fits = squares.iter().all(|m| Some(m.len()) == d.checked_mul(d)) && rows.iter().all(|v| v.len() == d);
+        fits && Ridge::new(self.config).is_ok() && squares.into_iter().chain(rows).flatten().all(|x| x.is_finite())
+    }
+
     /// Number of features that it learnt on; 0 before the first lesson.
     pub fn dim(&self) -> usize {
         self.dim

@@ -84,4 +84,8 @@ impl Distribution for SquareCb {
     fn learn(&mut self, lessons: &[Lesson]) {
         lessons.iter().for_each(|lesson| self.model.learn(&lesson.features, lesson.reward, lesson.weight));
     }
+
+    fn is_whole(&self) -> bool {
+        self.model.is_whole()
+    }
 }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub struct ThompsonConfig {
     /// Standard deviation of the noise of a reward: greater explores more.
     pub scale: f64,
-    /// Coefficient vectors that vote for each place, at most 4096.
+    /// Coefficient vectors that vote for each place, at most 1024.
     pub draws: usize,
     /// Strength of the prior, in lessons.
     pub ridge: f64,
@@ -42,9 +42,9 @@ impl ThompsonConfig {
     pub(super) fn check(&self) -> Result<RidgeConfig> {
         super::config::at_least_zero("scale", self.scale)?;
         super::config::share("floor", self.floor)?;
-        if !(1..=4096).contains(&self.draws) {
+        if !(1..=1024).contains(&self.draws) {
             let got = self.draws.to_string();
-            return Err(DecideError::Config { what: "draws", expected: "1 to 4096", got });
+            return Err(DecideError::Config { what: "draws", expected: "1 to 1024", got });
         }
         Ok(RidgeConfig { ridge: self.ridge, half_life: self.half_life })
     }
@@ -129,5 +129,9 @@ impl Distribution for Thompson {
 
     fn learn(&mut self, lessons: &[Lesson]) {
         lessons.iter().for_each(|lesson| self.model.learn(&lesson.features, lesson.reward, lesson.weight));
+    }
+
+    fn is_whole(&self) -> bool {
+        self.model.is_whole() && self.config.check().is_ok()
     }
 }

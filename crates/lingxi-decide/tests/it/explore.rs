@@ -223,12 +223,12 @@ fn what_a_policy_learnt_reads_back_to_the_same_bits_and_replays_to_them() {
     for config in learners() {
         let all = lessons(400);
         let policy = taught(&config, 400);
-        let saved = serde_json::to_string(&policy).unwrap();
-        let mut read: Explorer = serde_json::from_str(&saved).unwrap();
+        let saved = policy.to_json();
+        let mut read = Explorer::from_json(&saved).unwrap();
         assert_eq!(policy, read);
         let mut replayed = config.build().unwrap();
         all.chunks(13).for_each(|some| replayed.learn(some));
-        assert_eq!(saved, serde_json::to_string(&replayed).unwrap(), "in whatever pieces the lessons come");
+        assert_eq!(saved, replayed.to_json(), "in whatever pieces the lessons come");
         read.learn(&all[..50]);
         replayed.learn(&all[..50]);
         assert_eq!(read, replayed);
@@ -267,6 +267,19 @@ fn the_probability_that_a_replay_asks_for_is_the_one_that_is_drawn_with() {
             let slot = policy.choose(&candidates, 1, &mut |_: &[Slot], _| true, &mut rng).remove(0);
             let asked = policy.probability(&candidates, (slot.item.0 - 10) as usize);
             assert!((asked - f64::from(slot.propensity)).abs() < 1e-6, "{config:?}");
+        }
+    }
+}
+
+#[test]
+fn a_policy_whose_file_was_tampered_with_is_refused() {
+    for config in learners() {
+        let saved = taught(&config, 30).to_json();
+        assert!(Explorer::from_json(&saved[..saved.len() / 2]).is_err());
+        let resized = saved.replacen("\"dim\":", "\"dim\":1", 1);
+        if resized != saved {
+            let why = Explorer::from_json(&resized).unwrap_err().to_string();
+            assert!(why.contains("do not fit together") && why.contains("replay"), "{why}");
         }
     }
 }

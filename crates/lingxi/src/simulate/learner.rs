@@ -5,14 +5,13 @@
 
 use super::world::{Log, Shopper};
 use lingxi_data::{CategoryId, EventKind, ItemId, ItemVectors, Scored};
+use lingxi_decide::explore::Facts;
 use lingxi_decide::interests::{Past, shares};
 use lingxi_decide::novel::{Clusters, NewInterests, NovelConfig};
 use lingxi_decide::{Interests, InterestsConfig};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Length of a row of features.
-pub const FEATURES: usize = 10;
 /// Candidates of a slate.
 pub const CANDIDATES: usize = 100;
 const DAY: i64 = 86_400;
@@ -185,27 +184,21 @@ impl<'a> Learner<'a> {
 
     /// Fills in what policies see of the candidates.
     pub fn describe(&self, known: &Known, at: i64, scored: &mut Scored) {
-        scored.features = Vec::with_capacity(scored.items.len() * FEATURES);
-        for (item, score) in scored.items.iter().zip(&scored.scores) {
-            let (degree, doubt) = self.degree(known, *item, at);
-            let k = self.new.of(*item);
-            let next = known.likeliest.iter().find(|(next, _)| Some(*next) == k).map_or(0.0, |next| next.1);
-            let shown = k.map_or(0.0, |k| known.shown[k as usize]);
-            let clicked = f32::from(u8::from(known.clicked.contains(&item.0)));
-            let popularity = self.popularity[item.index()];
-            scored.features.extend([
-                1.0,
-                score / 2.0,
-                degree.sqrt(),
+        lingxi_decide::explore::describe(scored, |item| {
+            let (degree, doubt) = self.degree(known, item, at);
+            let k = self.new.of(item);
+            let like = self.vectors.get(item).map_or(0.0, |vector| lingxi_kernels::dot(&known.mean, vector));
+            Facts {
+                like,
                 degree,
-                doubt * 5.0,
-                popularity / 3.0,
-                degree.sqrt() * popularity / 3.0,
-                next,
-                shown,
-                clicked,
-            ]);
-        }
+                doubt,
+                popularity: self.popularity[item.index()],
+                freshness: 0.0,
+                next: known.likeliest.iter().find(|(next, _)| Some(*next) == k).map_or(0.0, |next| next.1),
+                shown: k.map_or(0.0, |k| known.shown[k as usize]),
+                taken: known.clicked.contains(&item.0),
+            }
+        });
         self.new.mark(&known.likeliest, scored);
     }
 }

@@ -5,11 +5,12 @@
 //! shopper (1, and the degree of interest for each of the ten) and whether they would click on that one. Shoppers drift with
 //! time, and what is chosen changes nobody.
 
-use super::learner::{CANDIDATES, FEATURES, Known};
+use super::learner::{CANDIDATES, Known};
 use super::run::{Ground, LENGTH, START};
 use super::world::Mood;
 use lingxi_data::artefact::write_atomically;
 use lingxi_data::{ItemId, Scored};
+use lingxi_decide::explore::WIDTH;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;
@@ -43,7 +44,7 @@ pub fn write(ground: &Ground<'_>, decisions: usize, folder: &Path) -> std::io::R
             let p = ground.world.click(who, item.0, at, &Mood::default());
             f32::from(u8::from(rng.random::<f64>() < p))
         };
-        for (item, row) in scored.items.iter().zip(scored.features.chunks_exact(FEATURES)) {
+        for (item, row) in scored.items.iter().zip(scored.features.chunks_exact(WIDTH)) {
             goods.extend_from_slice(row);
             goods.push(clicks(item));
         }
