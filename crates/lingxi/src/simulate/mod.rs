@@ -12,6 +12,7 @@ pub mod run;
 pub mod stream;
 pub mod world;
 
+use crate::failure::UserError;
 use crate::stages::encode::Meaning;
 use crate::stages::ingest::Shop;
 use calibration::Calibration;
@@ -26,6 +27,9 @@ use world::{Fit, Log, World};
 
 /// Interests that the learner divides the goods into.
 const CLUSTERS: usize = 64;
+
+/// Recall needs some to choose from.
+const FEWEST_GOODS: usize = 2 * learner::CANDIDATES;
 
 /// How much is simulated.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +76,13 @@ pub fn simulate(
     let events = data.interactions.for_purpose(Purpose::Training);
     let logs: Vec<Vec<ItemId>> = (0..data.users.len() as u32).map(|u| events.of(UserId(u)).items.to_vec()).collect();
     let (goods, logs) = world::goods(&logs, &meaning.vectors, scale.goods);
+    let shoppers = logs.iter().filter(|log| log.len() >= world::FEWEST).count();
+    if goods.len() < FEWEST_GOODS || shoppers == 0 {
+        let least = world::FEWEST;
+        let expected = format!("expected {FEWEST_GOODS} goods with text and a shopper who took {least} of them");
+        let message = format!("{expected}, got {} goods and {shoppers} such shoppers", goods.len());
+        return Err(UserError::new(message, "give a shop with more events").into());
+    }
     let vectors = part(&meaning.vectors, &goods)?;
     let world = World::fit(&logs, &vectors, scale.shoppers, scale.seed)?;
     let firsts: Vec<Log> =

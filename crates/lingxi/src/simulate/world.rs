@@ -26,7 +26,8 @@ const WHO: usize = 48;
 const CLICKED: f64 = 0.03;
 /// The first part of each log.
 const FIRST: f64 = 0.6;
-const FEWEST: usize = 10;
+/// Events of a shopper who can be cut in two.
+pub const FEWEST: usize = 10;
 
 /// One shopper's log: goods in time order.
 pub type Log = Vec<u32>;
