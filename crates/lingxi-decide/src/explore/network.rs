@@ -143,12 +143,12 @@ mod tests {
         let mut gradient = vec![0.0; shape];
         network.backward(&x, y, 1.0, &mut gradient);
         let loss = |network: &Network| 0.5 * (network.backward(&x, y, 0.0, &mut vec![0.0; shape]) - y).powi(2);
-        for i in 0..shape {
+        for (i, expected) in gradient.iter().enumerate() {
             let (mut up, mut down) = (network.clone(), network.clone());
             up.parameters[i] += 1e-2;
             down.parameters[i] -= 1e-2;
             let slope = (loss(&up) - loss(&down)) / 2e-2;
-            assert!((slope - gradient[i]).abs() < 2e-2 * (1.0 + slope.abs()), "{i}: {slope} {}", gradient[i]);
+            assert!((slope - expected).abs() < 2e-2 * (1.0 + slope.abs()), "{i}: {slope} {expected}");
         }
     }
 
