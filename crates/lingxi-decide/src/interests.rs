@@ -151,17 +151,25 @@ impl Interests {
         (mean, (mean * (1.0 - mean) / (total + 1.0)).sqrt())
     }
 
-    /// All degrees `now`, the greatest first; `shares` are the shop's own, one per category, adding up to 1.
-    pub fn degrees(&self, config: &InterestsConfig, shares: &[f64], now: i64) -> Vec<Degree> {
-        let of = |(k, share): (usize, &f64)| {
-            let category = CategoryId(k as u32);
-            let (events, all) = self.counts(config, category, now);
-            let (for_it, total) = (events + config.prior * share, all + config.prior);
-            Degree { category, degree: (for_it / total).min(1.0), interval: interval(for_it, total - for_it), events }
+    /// The `most` greatest degrees `now`, the greatest first; `shares` are the shop's own, one per category, adding up to 1.
+    pub fn degrees(&self, config: &InterestsConfig, shares: &[f64], now: i64, most: usize) -> Vec<Degree> {
+        let total = self.counts(config, CategoryId(0), now).1 + config.prior;
+        let mut speaks: Vec<(CategoryId, f64, f64)> = (0u32..)
+            .zip(shares)
+            .map(|(k, share)| {
+                let events = self.counts(config, CategoryId(k), now).0;
+                (CategoryId(k), events, events + config.prior * share)
+            })
+            .collect();
+        speaks.sort_by(|a, b| b.2.total_cmp(&a.2).then(a.0.cmp(&b.0)));
+        speaks.truncate(most);
+        let degree = |(category, events, for_it): (CategoryId, f64, f64)| Degree {
+            category,
+            degree: (for_it / total).min(1.0),
+            interval: interval(for_it, total - for_it),
+            events,
         };
-        let mut out: Vec<Degree> = shares.iter().enumerate().map(of).collect();
-        out.sort_by(|a, b| b.degree.total_cmp(&a.degree).then(a.category.cmp(&b.category)));
-        out
+        speaks.into_iter().map(degree).collect()
     }
 }
 
@@ -294,10 +302,10 @@ mod tests {
     fn degrees_add_up_to_one_and_a_stranger_has_the_shops_shares() {
         let shares = [0.5, 0.3, 0.2];
         for interests in [Interests::default(), seen(&[(0, 90), (2, 95), (2, 100)])] {
-            let sum: f64 = interests.degrees(&config(), &shares, NOW).iter().map(|d| d.degree).sum();
+            let sum: f64 = interests.degrees(&config(), &shares, NOW, 9).iter().map(|d| d.degree).sum();
             assert!((sum - 1.0).abs() < 1e-12, "{sum}");
         }
-        let stranger = Interests::default().degrees(&config(), &shares, NOW);
+        let stranger = Interests::default().degrees(&config(), &shares, NOW, 9);
         assert_eq!(stranger.iter().map(|d| d.degree).collect::<Vec<_>>(), shares);
     }
 
@@ -312,7 +320,7 @@ mod tests {
     #[test]
     fn more_events_make_the_interval_narrower_around_the_degree() {
         let width = |n: usize| {
-            let degrees = seen(&vec![(1, 100); n]).degrees(&config(), &[0.5, 0.5], NOW);
+            let degrees = seen(&vec![(1, 100); n]).degrees(&config(), &[0.5, 0.5], NOW, 1);
             let first = degrees[0];
             assert!(first.interval[0] < first.degree && first.degree < first.interval[1], "{first:?}");
             first.interval[1] - first.interval[0]
