@@ -187,6 +187,9 @@ pub struct SimulateArgs {
     /// A recipe of one's own instead of recipes/NAME.toml
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
+    /// Only these policies, by their names in the table; greedy is always played
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub policies: Vec<String>,
     /// Slates that each policy chooses
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     pub decisions: u32,

@@ -6,6 +6,7 @@ use crate::pipeline;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::report::{ResultLine, count, say, table};
+use crate::simulate::arms::{BASE, named};
 use crate::simulate::run::{Outcome, mean_by_shopper};
 use crate::simulate::{Scale, Simulated, chart, simulate};
 use crate::site::Site;
@@ -14,9 +15,7 @@ use lingxi_data::artefact::write_atomically;
 use serde_json::{Value, json};
 use std::time::Instant;
 
-/// The arm that all others are compared with.
-const BASE: &str = "greedy";
-/// The arm that stands as the result.
+/// The arm that stands as the result, if it was played.
 const MAIN: &str = "lin-ucb + new interests";
 
 /// Answers `lingxi simulate`.
@@ -48,12 +47,9 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         seed: args.seed,
     };
     let stream = args.stream.as_deref().map(|folder| (folder, scale.decisions));
-    let stage = progress.stage(
-        "simulate",
-        Some(crate::simulate::arms::all().len() as u64),
-        crate::progress::Unit::Of("policies"),
-    );
-    let simulated = simulate(&read.shop, meaning, scale, stream, &|_| stage.add(1))?;
+    let arms = named(&args.policies)?;
+    let stage = progress.stage("simulate", Some(arms.len() as u64), crate::progress::Unit::Of("policies"));
+    let simulated = simulate(&read.shop, meaning, scale, &arms, stream, &|_| stage.add(1))?;
     stage.finish(&format!("{} slates each", count(scale.decisions as u64)));
     if let Some(folder) = &args.stream {
         return Ok(say(&format!("{} decisions in {}", count(scale.decisions as u64), folder.display()))?);
@@ -78,8 +74,10 @@ fn against(outcome: &Outcome, base: &Outcome) -> (f64, [f64; 2]) {
     (mean, [mean - 1.96 * deviation, mean + 1.96 * deviation])
 }
 
-fn named<'a>(simulated: &'a Simulated, name: &str) -> &'a Outcome {
-    simulated.arms.iter().find(|arm| arm.name == name).expect("the arms are a fixed list")
+/// The outcome of that name, or of the base, which is always played.
+fn outcome<'a>(simulated: &'a Simulated, name: &str) -> &'a Outcome {
+    let of = |name: &str| simulated.arms.iter().find(|arm| arm.name == name);
+    of(name).or_else(|| of(BASE)).expect("the base is always played")
 }
 
 fn row(outcome: &Outcome, base: &Outcome) -> Value {
@@ -97,8 +95,8 @@ fn row(outcome: &Outcome, base: &Outcome) -> Value {
 }
 
 fn line(name: &str, simulated: &Simulated, scale: Scale, seconds: f64) -> ResultLine<Value> {
-    let base = named(simulated, BASE);
-    let mut result = row(named(simulated, MAIN), base);
+    let base = outcome(simulated, BASE);
+    let mut result = row(outcome(simulated, MAIN), base);
     result["split"] = "simulated".into();
     result["protocol"] = protocol(scale).into();
     result["seed"] = scale.seed.into();
@@ -155,7 +153,7 @@ fn summary(simulated: &Simulated, scale: Scale) -> String {
 
 fn rows(simulated: &Simulated) -> String {
     let header = ["policy", "clicks", "over greedy (95%)", "regret", "found", "shown", "sellers", "groups", "us"];
-    let base = named(simulated, BASE);
+    let base = outcome(simulated, BASE);
     let of = |outcome: &Outcome| {
         let last = outcome.curve.last().cloned().unwrap_or_default();
         let (difference, [low, high]) = against(outcome, base);

@@ -1,5 +1,6 @@
 //! The policies that are compared: each a policy of the recipe language, with the same recall and the same terms.
 
+use crate::failure::UserError;
 use lingxi_decide::explore::{LinUcbConfig, NeuralThompsonConfig, SquareCbConfig, ThompsonConfig, UcbConfig};
 use lingxi_decide::rerank::{DiversityConfig, GroupsConfig, SellersConfig, Target};
 use lingxi_decide::{PolicyConfig, RerankConfig};
@@ -43,10 +44,10 @@ pub fn all() -> Vec<Arm> {
         arm("ucb", PolicyConfig::Ucb(UcbConfig::default())),
         arm("learnt, no exploring", learnt),
         arm("lin-ucb", optimist),
-        arm("thompson", PolicyConfig::Thompson(ThompsonConfig::default())),
+        arm("thompson", PolicyConfig::Thompson(ThompsonConfig { draws: 32, ..Default::default() })),
         arm(
             "neural-thompson",
-            PolicyConfig::NeuralThompson(NeuralThompsonConfig { refit: 20_000, ..Default::default() }),
+            PolicyConfig::NeuralThompson(NeuralThompsonConfig { refit: 20_000, draws: 32, ..Default::default() }),
         ),
         arm("square-cb", square),
         Arm { places: 1, ..arm("greedy + new interests", PolicyConfig::Greedy {}) },
@@ -57,4 +58,22 @@ pub fn all() -> Vec<Arm> {
         Arm { rerank: fair(0.0, 0.5), ..arm("lin-ucb + groups 0.5", optimist) },
         Arm { rerank: fair(0.0, 2.0), ..arm("lin-ucb + groups 2", optimist) },
     ]
+}
+
+/// The arm that all others are compared with.
+pub const BASE: &str = "greedy";
+
+/// The arms of these names and [`BASE`], or all if none is named.
+///
+/// # Errors
+/// A name that is not in the table.
+pub fn named(names: &[String]) -> anyhow::Result<Vec<Arm>> {
+    let mut arms = all();
+    if let Some(unknown) = names.iter().find(|name| arms.iter().all(|arm| arm.name != name.trim())) {
+        let known: Vec<&str> = arms.iter().map(|arm| arm.name).collect();
+        let message = format!("no policy is called {unknown:?}; known: {}", known.join(", "));
+        return Err(UserError::new(message, "choose among these").into());
+    }
+    arms.retain(|arm| names.is_empty() || arm.name == BASE || names.iter().any(|name| name.trim() == arm.name));
+    Ok(arms)
 }

@@ -15,6 +15,7 @@ pub mod world;
 use crate::failure::UserError;
 use crate::stages::encode::Meaning;
 use crate::stages::ingest::Shop;
+use arms::Arm;
 use calibration::Calibration;
 use learner::Learner;
 use lingxi_data::catalog::Attribute;
@@ -61,7 +62,7 @@ pub struct Simulated {
     pub calibration: Option<Calibration>,
 }
 
-/// Fits shoppers and learner to a shop's logs and plays every arm, or none where a stream is asked for; `done` is told of each that is finished.
+/// Fits shoppers and learner to a shop's logs and plays the arms, or none where a stream is asked for; `done` is told of each that is finished.
 ///
 /// # Errors
 /// Too few events to fit shoppers to.
@@ -69,6 +70,7 @@ pub fn simulate(
     shop: &Shop,
     meaning: &Meaning,
     scale: Scale,
+    arms: &[Arm],
     stream: Stream<'_>,
     done: &(dyn Fn(&str) + Sync),
 ) -> anyhow::Result<Simulated> {
@@ -106,12 +108,12 @@ pub fn simulate(
         let foretold = learner.new.transitions.foretold;
         return Ok(Simulated { arms: Vec::new(), foretold, fit: world.fit, calibration: None });
     }
-    let play = |arm: &arms::Arm| {
+    let play = |arm: &Arm| {
         let outcome = run(&ground, arm);
         done(arm.name);
         outcome
     };
-    let arms = arms::all().par_iter().map(play).collect::<anyhow::Result<Vec<Outcome>>>()?;
+    let arms = arms.par_iter().with_max_len(1).map(play).collect::<anyhow::Result<Vec<Outcome>>>()?;
     let calibration = calibration::calibrate(data);
     Ok(Simulated { arms, foretold: learner.new.transitions.foretold, fit: world.fit, calibration })
 }
