@@ -3,9 +3,9 @@
 `lingxi simulate --stream` writes what simulated shoppers see and would click on. Stream "goods" has ten candidates with a dozen
 features each: ours against Vowpal Wabbit's `--cb_explore_adf` with SquareCB and cover, the same features. Stream "arms" has ten
 fixed goods and a row about the shopper: ours against `contextualbandits`, which knows no features of actions. Each round plays
-all programs from nothing; the order of rounds is the same, figures are medians. Text for Vowpal Wabbit is written before the clock
-starts. All answer each decision and learn from it before the next one, as a shop that serves does. The ratio is decisions a second, ours over the
-peer's; a reward below the peer's by more than chance ends the bench.
+all programs from nothing; the order of rounds is the same, figures are medians. Text for Vowpal Wabbit is written before the
+clock starts. All answer each decision and learn from it before the next one, as a shop that serves does. The ratio is decisions
+a second, ours over the peer's; a reward below the peer's by more than chance ends the bench.
 
 On Open Bandit's uniform log (campaign "all") the policy learns row by row and SNIPS says what it would have earned, beside what the
 logged Thompson policy did earn.

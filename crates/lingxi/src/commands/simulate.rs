@@ -25,6 +25,7 @@ const MAIN: &str = "lin-ucb + new interests";
 pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let progress = Progress::new(args.json);
+    let arms = named(&args.policies)?;
     let recipe = match &args.recipe {
         Some(path) => Recipe::read(path)?,
         None => Recipe::built_in(&args.name)?,
@@ -47,7 +48,6 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         seed: args.seed,
     };
     let stream = args.stream.as_deref().map(|folder| (folder, scale.decisions));
-    let arms = named(&args.policies)?;
     let stage = progress.stage("simulate", Some(arms.len() as u64), crate::progress::Unit::Of("policies"));
     let simulated = simulate(&read.shop, meaning, scale, &arms, stream, &|_| stage.add(1))?;
     stage.finish(&format!("{} slates each", count(scale.decisions as u64)));

@@ -62,7 +62,8 @@ pub struct Simulated {
     pub calibration: Option<Calibration>,
 }
 
-/// Fits shoppers and learner to a shop's logs and plays the arms, or none where a stream is asked for; `done` is told of each that is finished.
+/// Fits shoppers and learner to a shop's logs and plays the arms, or none where a stream is asked for; `done` is told of
+/// each that is finished.
 ///
 /// # Errors
 /// Too few events to fit shoppers to.

@@ -24,7 +24,9 @@ fn goods_without_text_have_no_interests_to_find_and_the_message_says_so() {
 #[test]
 fn an_unknown_shop_or_an_absurd_number_is_refused_before_anything_is_read() {
     let folder = tempfile::tempdir().unwrap();
-    for args in [&["nowhere"][..], &["scientific", "--decisions", "0"], &["scientific", "--places", "1000"]] {
+    let absurd = [&["scientific", "--decisions", "0"], &["scientific", "--places", "1000"]];
+    let unknown = &["scientific", "--policies", "magic"];
+    for args in absurd.iter().map(|args| &args[..]).chain([&["nowhere"][..], unknown]) {
         let out = simulate(args, folder.path());
         assert_eq!(out.status.code(), Some(2), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
     }
