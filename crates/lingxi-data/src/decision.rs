@@ -53,3 +53,17 @@ pub struct Feedback {
     /// When, unix seconds.
     pub at: i64,
 }
+
+/// What a policy learns from one slot: what it saw when it chose, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lesson {
+    /// What was shown.
+    pub item: ItemId,
+    /// The candidate's row of [`Scored::features`](crate::Scored::features) at the time of the decision.
+    pub features: Vec<f32>,
+    /// What came of it: 1 for what the shop wants, 0 for nothing, anything finite between or beyond.
+    pub reward: f32,
+    /// How much it counts; 1, or less for a place that is seldom looked at.
+    pub weight: f32,
+}

@@ -24,10 +24,10 @@ pub mod text;
 pub mod vectors;
 
 pub use catalog::{Catalog, CategoryId};
-pub use decision::{Decision, Feedback, Slot};
+pub use decision::{Decision, Feedback, Lesson, Slot};
 pub use error::{DataError, InputError, Result};
 pub use fingerprint::Fingerprint;
 pub use ids::{Interner, ItemId, UserId};
 pub use interactions::{Event, EventKind, Events, Interactions, Purpose, Rows};
-pub use stage::{Because, Context, Contribution, Encode, Policy, Recall, Score, Scored};
+pub use stage::{Because, Context, Contribution, Encode, Policy, Recall, Score, Scored, Terms};
 pub use vectors::{ItemVectors, Provenance};

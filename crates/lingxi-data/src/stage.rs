@@ -2,7 +2,7 @@
 //!
 //! Synchronous and object-safe, batches in and out. Training is no trait: every model has its own `fit`.
 
-use crate::{CategoryId, Decision, EventKind, Feedback, ItemId, Rows, Slot, UserId};
+use crate::{CategoryId, EventKind, ItemId, Lesson, Rows, Slot, UserId};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
@@ -102,28 +102,62 @@ pub enum Because {
     Baseline,
 }
 
-/// Candidates with their scores, best first.
+/// Candidates with their scores, best first, and what an exploring policy may know of them besides.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scored {
     /// The candidates, no item twice.
     pub items: Vec<ItemId>,
     /// One score per candidate, not increasing.
     pub scores: Vec<f32>,
+    /// Row-major `[items, width]`: what a learning policy sees of this shopper with each candidate. Empty: nothing, and such
+    /// a policy goes by the scores.
+    pub features: Vec<f32>,
+    /// How much each candidate would open an interest that is new to the shopper; 0: not at all. Empty: none would.
+    pub novelty: Vec<f32>,
+}
+
+impl Scored {
+    /// Candidates of which only the scores are known.
+    pub fn new(items: Vec<ItemId>, scores: Vec<f32>) -> Scored {
+        Scored { items, scores, ..Scored::default() }
+    }
+
+    /// Length of a row of features, 0 if there are none.
+    pub fn width(&self) -> usize {
+        self.features.len() / self.items.len().max(1)
+    }
+}
+
+/// What a shop asks of one slate. The policy asks before each place, never after the last, so that its propensities are exact.
+/// A closure that says what is eligible asks nothing else.
+pub trait Terms {
+    /// Whether the rules allow `item` in the next place after `slots`.
+    fn eligible(&self, slots: &[Slot], item: ItemId) -> bool;
+    /// Says that this candidate, by its index, took the next place.
+    fn placed(&mut self, _candidate: usize) {}
+    /// By how much each candidate is moved up or down for the next place, in standard deviations of the candidates' worth.
+    /// Empty: none is.
+    fn moves(&self) -> &[f32] {
+        &[]
+    }
+    /// How much the policy may explore, from 0 (not at all) to 1 (as it was set up).
+    fn explore(&self) -> f64 {
+        1.0
+    }
+}
+
+impl<F: Fn(&[Slot], ItemId) -> bool> Terms for F {
+    fn eligible(&self, slots: &[Slot], item: ItemId) -> bool {
+        self(slots, item)
+    }
 }
 
 /// Chooses a slate from scored candidates and says with which probability.
 pub trait Policy: Send + Sync {
     /// Name, parameters and version, as logged with every decision.
     fn version(&self) -> String;
-    /// Fills up to `n` slots from first to last. `eligible` is asked before each slot which candidates the rules allow,
-    /// given the slots already filled; propensities are exact under exactly those rules.
-    fn choose(
-        &self,
-        scored: &Scored,
-        n: usize,
-        eligible: &dyn Fn(&[Slot], ItemId) -> bool,
-        rng: &mut ChaCha8Rng,
-    ) -> Vec<Slot>;
-    /// Learns from what came of decisions; called by the one learner. Policies that do not learn ignore it.
-    fn update(&mut self, _decisions: &[Decision], _feedback: &[Feedback]) {}
+    /// Fills up to `n` slots from first to last within the terms; propensities are exact under exactly those.
+    fn choose(&self, scored: &Scored, n: usize, terms: &mut dyn Terms, rng: &mut ChaCha8Rng) -> Vec<Slot>;
+    /// Learns from what came of slots, in the order given; called by the one learner. Policies that do not learn ignore it.
+    fn learn(&mut self, _lessons: &[Lesson]) {}
 }

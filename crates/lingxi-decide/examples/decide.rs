@@ -3,7 +3,7 @@
 //! `cargo run -p lingxi-decide --example decide`
 
 use lingxi_data::{Catalog, Context, Event, EventKind, Fingerprint, Interactions, ItemId, Purpose, UserId};
-use lingxi_data::{Contribution, Score};
+use lingxi_data::{Contribution, Policy, Score};
 use lingxi_decide::{
     HistoryRecall, HnswConfig, HnswIndex, Listed, PolicyConfig, Rules, RulesConfig, Stages, Union, decide,
 };
@@ -54,10 +54,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         recall: &recall,
         score: &score,
         rules: &rules,
-        policy: &*policy,
+        policy: &policy,
         candidates: 4,
         withdrawn: &HashSet::new(),
         within: None,
+        describe: None,
+        shaping: None,
+        explore: 1.0,
     };
     println!("policy {}", policy.version());
     for slot in decide(&stages, &context, 3, 7).slots {

@@ -36,7 +36,8 @@ pub fn check_recall(recall: &dyn Recall, context: &Context<'_>, n_items: usize) 
 
 /// Checks a policy on one set of candidates under one rule, over `seeds` slates of `n` places: as many places as the rule
 /// leaves, no item twice, none that is not eligible, scores as they came, propensities in (0, 1], the same slate for the same
-/// seed, and, in each state that was reached often, frequencies that agree with the propensities (within five standard errors).
+/// seed, and, in each state that was reached often, frequencies that agree with the propensities (each within five standard
+/// errors, and all together by a chi-square test).
 ///
 /// # Errors
 /// The law that does not hold, and the slate that breaks it.
@@ -79,7 +80,7 @@ fn choose(
     eligible: &dyn Fn(&[Slot], ItemId) -> bool,
     seed: u64,
 ) -> Vec<Slot> {
-    policy.choose(scored, n, eligible, &mut ChaCha8Rng::seed_from_u64(seed))
+    policy.choose(scored, n, &mut |slots: &[Slot], item| eligible(slots, item), &mut ChaCha8Rng::seed_from_u64(seed))
 }
 
 fn check_slate(
@@ -127,5 +128,24 @@ fn check_frequencies(before: &[ItemId], seen: &HashMap<ItemId, (u64, f64)>) -> R
             return Err(format!("after {before:?}: {item:?} has propensity {p}, drawn {frequency} of {draws}"));
         }
     }
-    Ok(())
+    chi_square(before, seen, draws)
+}
+
+/// All frequencies of one state together: the sum of (seen - expected)^2 / expected, where what is expected less than five
+/// times is one class, must stay below what chance exceeds once in about three million times.
+fn chi_square(before: &[ItemId], seen: &HashMap<ItemId, (u64, f64)>, draws: u64) -> Result<(), String> {
+    let n = draws as f64;
+    let expected: Vec<(f64, f64)> = seen.values().map(|(count, p)| (*count as f64, p * n)).collect();
+    let (often, seldom): (Vec<(f64, f64)>, Vec<_>) = expected.into_iter().partition(|(_, expected)| *expected >= 5.0);
+    let rest = (seldom.iter().map(|s| s.0).sum::<f64>(), n - often.iter().map(|s| s.1).sum::<f64>());
+    let classes = often.iter().chain((rest.1 >= 5.0).then_some(&rest));
+    let (sum, count) = classes.fold((0.0, 0.0), |(sum, k), (got, want)| (sum + (got - want).powi(2) / want, k + 1.0));
+    if draws < 200 || count < 2.0 {
+        return Ok(());
+    }
+    // Wilson and Hilferty (1931): the cube root of a chi-square over its degrees of freedom is nearly normal.
+    let (freedom, five_sigma): (f64, f64) = (count - 1.0, 5.0);
+    let limit = freedom * (1.0 - 2.0 / (9.0 * freedom) + five_sigma * (2.0 / (9.0 * freedom)).sqrt()).powi(3);
+    let say = || format!("after {before:?}: chi-square {sum:.1} of {draws} draws, expected below {limit:.1}");
+    if sum > limit { Err(say()) } else { Ok(()) }
 }

@@ -1,5 +1,6 @@
 //! The way from a shopper to a slate, in one function.
 
+use crate::rerank::{Moved, Shaped, Shaping};
 use crate::rules::{Allowed, KeptAway, Rule, Rules};
 use lingxi_data::{Context, ItemId, Policy, Recall, Score, Scored, Slot};
 use rand::SeedableRng;
@@ -28,6 +29,13 @@ pub struct Stages<'a> {
     pub withdrawn: &'a HashSet<ItemId>,
     /// Only these goods are asked for, in the order of ids: a category. `None`: all.
     pub within: Option<&'a [ItemId]>,
+    /// Tells the policy more of the ranked candidates: fills [`Scored::features`] and [`Scored::novelty`]. `None`: the scores
+    /// are all there is.
+    pub describe: Option<&'a dyn Fn(&mut Scored)>,
+    /// What moves candidates beside their scores. `None`: nothing does.
+    pub shaping: Option<Shaping<'a>>,
+    /// How much the policy may explore, from 0 (the best only) to 1 (as the recipe says).
+    pub explore: f64,
 }
 
 /// What is asked for within so few goods is chosen from all of them, without recall.
@@ -42,17 +50,38 @@ pub struct Slate {
     pub scored: Scored,
     /// Better scored candidates that a rule kept away, best first.
     pub kept_away: Vec<KeptAway>,
+    /// What moved the item of each slot beside its score, the strongest cause first; empty without shaping.
+    pub moved: Vec<Vec<Moved>>,
+}
+
+impl Slate {
+    /// The row of features that the policy saw of an item: what a [`Lesson`](lingxi_data::Lesson) needs. Empty if it saw none.
+    pub fn features(&self, item: ItemId) -> &[f32] {
+        let (width, at) = (self.scored.width(), self.scored.items.iter().position(|other| *other == item));
+        at.map_or(&[], |at| &self.scored.features[at * width..(at + 1) * width])
+    }
+
+    /// Whether an item opens an interest that is new to the shopper.
+    pub fn opens_interest(&self, item: ItemId) -> bool {
+        let at = self.scored.items.iter().position(|other| *other == item);
+        at.and_then(|at| self.scored.novelty.get(at)).is_some_and(|novelty| *novelty > 0.0)
+    }
 }
 
 /// Recalls candidates, ranks them, and lets the policy fill `n` places within the rules. The same context, stages and
 /// seed give the same slate.
 pub fn decide(stages: &Stages<'_>, context: &Context<'_>, n: usize, seed: u64) -> Slate {
-    let (scored, mut allowed) = candidates(stages, context);
+    let (mut scored, mut allowed) = candidates(stages, context);
     allowed.keep_places_for_new(context, &scored.items, n);
+    if let Some(describe) = stages.describe {
+        describe(&mut scored);
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let slots = stages.policy.choose(&scored, n, &|slots, item| allowed.eligible(slots, item), &mut rng);
+    let mut shaped = Shaped::new(&allowed, &scored, stages.shaping, stages.explore);
+    let slots = stages.policy.choose(&scored, n, &mut shaped, &mut rng);
+    let moved = shaped.moved();
     let kept_away = allowed.kept_away(&scored, &slots);
-    Slate { slots, scored, kept_away }
+    Slate { slots, scored, kept_away, moved }
 }
 
 /// How an item stands among the candidates of a slate.
@@ -115,7 +144,7 @@ pub fn rank(score: &dyn Score, context: &Context<'_>, mut items: Vec<ItemId>) ->
     score.score(context, &items, &mut scores);
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_by(|&a, &b| descending(scores[a], scores[b]));
-    Scored { items: order.iter().map(|&i| items[i]).collect(), scores: order.iter().map(|&i| scores[i]).collect() }
+    Scored::new(order.iter().map(|&i| items[i]).collect(), order.iter().map(|&i| scores[i]).collect())
 }
 
 /// Greater scores first, NaN after every number.

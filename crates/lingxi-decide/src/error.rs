@@ -37,6 +37,9 @@ pub enum DecideError {
     /// An index file whose parts contradict each other.
     #[error("loading the index: {0}; delete the file, it will be built again")]
     BrokenIndex(String),
+    /// What a policy learnt, read back with parts that contradict each other.
+    #[error("reading what a policy learnt: {0}; delete it and replay the lessons")]
+    BrokenPolicy(String),
     /// A file that cannot be read or written.
     #[error(transparent)]
     Data(#[from] DataError),

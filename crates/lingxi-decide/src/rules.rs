@@ -17,6 +17,8 @@ use std::fmt;
 pub struct RulesConfig {
     /// At most this many of one category on a slate; goods without a category are not capped.
     pub per_category: Option<usize>,
+    /// At most so many of one brand, seller or other column of the catalogue on a slate.
+    pub caps: Vec<CapConfig>,
     /// Every this many places, one is for goods that the shopper never took, as far as there are enough of them: 3 keeps the
     /// third, sixth, ninth ... place free of repeats. Absent: none is.
     pub new_every: Option<usize>,
@@ -38,6 +40,7 @@ impl Default for RulesConfig {
     fn default() -> Self {
         RulesConfig {
             per_category: None,
+            caps: Vec::new(),
             new_every: None,
             repeats: Repeats::Wanted {},
             bought_by: vec![EventKind::Buy, EventKind::Rate],
@@ -47,6 +50,16 @@ impl Default for RulesConfig {
             max_price: None,
         }
     }
+}
+
+/// At most so many goods of one value of a column; goods without a value are not capped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CapConfig {
+    /// The column of the catalogue, such as `brand`.
+    pub attribute: String,
+    /// How many a slate may hold.
+    pub most: usize,
 }
 
 /// May a shopper be shown what they already have? Groceries yes, films no, shoes after a while.
@@ -85,6 +98,13 @@ pub enum Rule {
         /// How many of it a slate may hold.
         most: usize,
     },
+    /// The slate has enough of its brand, seller or other column.
+    Cap {
+        /// Which of [`RulesConfig::caps`].
+        cap: usize,
+        /// How many of one value a slate may hold.
+        most: usize,
+    },
 }
 
 impl fmt::Display for Rule {
@@ -96,6 +116,7 @@ impl fmt::Display for Rule {
             Rule::AlreadyBought => f.write_str("already bought"),
             Rule::PlaceForNew => f.write_str("place kept for something new"),
             Rule::CategoryCap { most, .. } => write!(f, "at most {most} per category"),
+            Rule::Cap { most, .. } => write!(f, "at most {most} of one brand or seller"),
         }
     }
 }
@@ -111,13 +132,15 @@ pub struct KeptAway {
     pub rule: Rule,
 }
 
-/// The rules, checked against one catalogue. Memory: 9 bytes an item.
+/// The rules, checked against one catalogue. Memory: 9 bytes an item, 8 more per cap.
 #[derive(Clone, Debug)]
 pub struct Rules {
     config: RulesConfig,
     /// What is wrong with each item whoever asks.
     fixed: Vec<Option<Refusal>>,
     category: Vec<Option<CategoryId>>,
+    /// Per cap: the value of each item, as a dense number.
+    capped: Vec<Vec<Option<u32>>>,
     unknown: Vec<String>,
 }
 
@@ -143,9 +166,10 @@ impl Rules {
     /// Resolves the configuration against a catalogue.
     ///
     /// # Errors
-    /// [`DecideError::Config`] if a cap or `new_every` is 0 or a price range is empty.
+    /// [`DecideError::Config`] if a cap or `new_every` is 0, a capped column is missing or a price range is empty.
     pub fn new(config: RulesConfig, catalog: &Catalog) -> Result<Rules> {
-        for (what, number) in [("per_category", config.per_category), ("new_every", config.new_every)] {
+        let caps = config.caps.iter().map(|cap| ("caps.most", Some(cap.most)));
+        for (what, number) in caps.chain([("per_category", config.per_category), ("new_every", config.new_every)]) {
             if number == Some(0) {
                 return Err(DecideError::Config { what, expected: "at least 1", got: "0".into() });
             }
@@ -175,7 +199,19 @@ impl Rules {
                 None => unknown.push(name.clone()),
             }
         }
-        Ok(Rules { config, fixed, category: catalog.category.clone(), unknown })
+        let capped = config.caps.iter().map(|cap| values(catalog, &cap.attribute)).collect::<Result<_>>()?;
+        Ok(Rules { config, fixed, category: catalog.category.clone(), capped, unknown })
+    }
+
+    /// The cap that keeps `item` away where `taken(same)` places are taken by goods of the same value; `same` says which.
+    fn cap(&self, item: ItemId, taken: impl Fn(&dyn Fn(ItemId) -> bool) -> usize) -> Option<Rule> {
+        for (cap, (config, of)) in self.config.caps.iter().zip(&self.capped).enumerate() {
+            let Some(value) = of.get(item.index()).copied().flatten() else { continue };
+            if taken(&|other| of.get(other.index()) == Some(&Some(value))) >= config.most {
+                return Some(Rule::Cap { cap, most: config.most });
+            }
+        }
+        None
     }
 
     /// The configuration that these rules were made from.
@@ -202,6 +238,21 @@ impl Rules {
         });
         Allowed { rules: self, bought, withdrawn: None, taken: FxHashSet::default() }
     }
+}
+
+/// A column as dense numbers.
+fn values(catalog: &Catalog, name: &str) -> Result<Vec<Option<u32>>> {
+    let Some(column) = catalog.attributes.iter().find(|column| column.name == name) else {
+        let known: Vec<&str> = catalog.attributes.iter().map(|column| column.name.as_str()).collect();
+        let got = format!("{name:?} (columns: {})", known.join(", "));
+        return Err(DecideError::Config { what: "caps.attribute", expected: "a column of the catalogue", got });
+    };
+    let mut known: FxHashMap<&str, u32> = FxHashMap::default();
+    let mut number = |value| {
+        let next = known.len() as u32;
+        *known.entry(value).or_insert(next)
+    };
+    Ok(column.values.iter().map(|value| (!value.is_empty()).then(|| number(value.as_str()))).collect())
 }
 
 /// The rules as they stand for one shopper.
@@ -237,7 +288,17 @@ impl<'a> Allowed<'a> {
             *so_far <= most
         };
         let new = candidates.iter().filter(|item| !taken.contains(item) && self.refusal_anywhere(**item).is_none());
-        if new.filter(counts).count() >= places {
+        let mut within_caps: Vec<ItemId> = Vec::new();
+        for item in new.filter(counts) {
+            let fits = self.rules.cap(*item, |same| within_caps.iter().filter(|other| same(**other)).count()).is_none();
+            if fits {
+                within_caps.push(*item);
+            }
+            if within_caps.len() >= places {
+                break;
+            }
+        }
+        if within_caps.len() >= places {
             self.taken = taken;
         }
     }
@@ -252,6 +313,9 @@ impl<'a> Allowed<'a> {
             && self.taken.contains(&item)
         {
             return Some(Rule::PlaceForNew);
+        }
+        if let Some(rule) = self.rules.cap(item, |same| slots.iter().filter(|slot| same(slot.item)).count()) {
+            return Some(rule);
         }
         let (most, category) = (self.rules.config.per_category?, self.rules.category[item.index()]?);
         let same = slots.iter().filter(|s| self.rules.category.get(s.item.index()) == Some(&Some(category))).count();

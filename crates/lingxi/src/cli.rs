@@ -31,6 +31,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Train and evaluate under a published protocol, our rows under the published ones
     Reproduce(ReproduceArgs),
+    /// Play every policy against simulated shoppers whose interests are hidden and drift
+    Simulate(SimulateArgs),
     /// Answer over HTTP: feedback, recommendations with reasons, similar goods, search
     Serve(ServeArgs),
     /// Learn from the files and from all that arrived over HTTP since, and keep the snapshot
@@ -165,6 +167,47 @@ pub struct ReproduceArgs {
     /// A recipe of one's own instead of recipes/NAME.toml
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lingxi simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// The shop whose logs the shoppers are fitted to: a recipe that comes with the program
+    #[arg(default_value = "completejourney")]
+    pub name: String,
+    /// The directory with the data (the demo's own if absent)
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// A recipe of one's own instead of recipes/NAME.toml
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// Only these policies, by their names in the table; greedy is always played
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub policies: Vec<String>,
+    /// Slates that each policy chooses
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    pub decisions: u32,
+    /// Shoppers at most
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub shoppers: u32,
+    /// Goods at most
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(200..=50_000))]
+    pub goods: u32,
+    /// Places of a slate
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub places: u32,
+    /// Play nothing: write contexts and rewards of these decisions into this folder, for other programs
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["svg", "json"])]
+    pub stream: Option<PathBuf>,
+    /// Draw the curves into this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
     /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -14,6 +14,7 @@
 //! - who may ask: [`keys`]
 //! - why an item is on a slate, in parts that add up to its score: [`reasons`]
 //! - how a command asks a running server: [`client`]
+//! - does exploring pay: [`simulate`], shoppers with hidden interests against every policy
 //! - what every command uses: [`progress`] how far it is, [`report`] what people and programs read, [`figures`] what
 //!   was measured, [`failure`] whose
 //!   turn it is when something goes wrong
@@ -48,6 +49,8 @@ pub mod fresh;
 pub mod http;
 
 pub mod client;
+
+pub mod simulate;
 
 pub mod failure;
 pub mod figures;

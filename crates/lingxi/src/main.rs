@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Command::Ingest(args) => commands::ingest::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Reproduce(args) => commands::reproduce::run(&args),
+        Command::Simulate(args) => commands::simulate::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
         Command::Build(args) => commands::build::run(&args),
         Command::Keys(args) => commands::keys::run(&args),

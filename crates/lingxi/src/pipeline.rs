@@ -108,7 +108,7 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
     let words = WordIndex::new(&shop.data.catalog.texts);
     let built = Built {
         fingerprint: Fingerprint::of_json(&(key, recipe, &evaluated.choice, site.seed)),
-        policy: recipe.serve.policy.build()?,
+        policy: Box::new(recipe.serve.policy.build()?),
         candidates: recipe.serve.candidates,
         front: Front::new(recipe, shop.data.timed, figures, fitted.curves),
         rules: recipe.serve.rules.clone(),

@@ -88,6 +88,9 @@ impl Snapshot {
             candidates: self.built.candidates,
             withdrawn: ask.withdrawn,
             within: ask.within,
+            describe: None,
+            shaping: None,
+            explore: 1.0,
         }
     }
 

@@ -30,10 +30,13 @@ fn with_stages<T>(
         recall: &recall,
         score: &score,
         rules: &rules,
-        policy: &*policy,
+        policy: &policy,
         candidates: 20,
         withdrawn: &withdrawn,
         within,
+        describe: None,
+        shaping: None,
+        explore: 1.0,
     };
     ask(&stages, &context(&log, 30))
 }

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod decide;
+mod explore;
 mod hnsw;
-mod policy;
 mod recall;
+mod rerank;
 mod rules;
 mod shop;

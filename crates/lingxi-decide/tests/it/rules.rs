@@ -37,7 +37,7 @@ fn each_refusal_names_its_rule() {
         assert_eq!(allowed.refusal(&slate, ItemId(item)), expected, "item {item}");
     }
     assert_eq!(cap.to_string(), "at most 2 per category");
-    let scored = Scored { items: [7, 0, 3, 6, 1, 5].map(ItemId).to_vec(), scores: vec![6., 5., 4., 3., 2., 1.] };
+    let scored = Scored::new([7, 0, 3, 6, 1, 5].map(ItemId).to_vec(), vec![6., 5., 4., 3., 2., 1.]);
     let kept = allowed.kept_away(&scored, &[slot(0), slot(3), slot(1)]);
     let of = |item: u32, score: f32, rule: Rule| KeptAway { item: ItemId(item), score, rule };
     assert_eq!(kept, [of(7, 6.0, Rule::AlreadyBought), of(6, 3.0, cap)]);
@@ -101,7 +101,7 @@ fn every_third_place_is_for_something_new_as_far_as_there_is_enough_of_it() {
     assert_eq!(refusals, [None, None, Some(Rule::PlaceForNew)]);
     assert_eq!(allowed.refusal(&[slot(0), slot(1)], ItemId(7)), None);
     // Item 3 was bumped by the new item 7 and says so.
-    let scored = Scored { items: [0, 1, 2, 3, 7].map(ItemId).to_vec(), scores: vec![5., 4., 3., 2., 1.] };
+    let scored = Scored::new([0, 1, 2, 3, 7].map(ItemId).to_vec(), vec![5., 4., 3., 2., 1.]);
     let kept = allowed.kept_away(&scored, &[slot(0), slot(1), slot(7), slot(2)]);
     assert_eq!(kept, [KeptAway { item: ItemId(3), score: 2.0, rule: Rule::PlaceForNew }]);
     // Eight places, seven new goods: one of the places could stay empty, so none is kept.

@@ -13,4 +13,5 @@ pub mod ingest;
 pub mod keys;
 pub mod reproduce;
 pub mod serve;
+pub mod simulate;
 pub mod snapshots;

@@ -22,6 +22,7 @@ mod python;
 mod reasons;
 mod rebuild;
 mod shop;
+mod simulate;
 mod store;
 mod tidy;
 mod users;

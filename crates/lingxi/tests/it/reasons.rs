@@ -81,11 +81,14 @@ fn reasons(form: Form, user: u32, n: usize, config: RulesConfig) -> Vec<Reason> 
     let recall = ExactRecall::new(score.clone());
     let policy = PolicyConfig::EpsilonGreedy { epsilon: 0.3 }.build().unwrap();
     let withdrawn = HashSet::new();
-    let (score, policy) = (&*score, &*policy);
+    let score = &*score;
     let (candidates, withdrawn, within) = (ITEMS, &withdrawn, None);
-    let stages = Stages { recall: &recall, score, rules: &rules, policy, candidates, withdrawn, within };
+    let (policy, describe, shaping, explore) = (&policy, None, None, 1.0);
+    let rules = &rules;
+    let stages =
+        Stages { recall: &recall, score, rules, policy, candidates, withdrawn, within, describe, shaping, explore };
     let slate = decide(&stages, &context, n, u64::from(user));
-    let witness = Witness { catalog: &catalog, words: &words, score, rules: &rules };
+    let witness = Witness { catalog: &catalog, words: &words, score, rules };
     slate.slots.iter().map(|slot| witness.explain(&context, slot, &slate.kept_away)).collect()
 }
 

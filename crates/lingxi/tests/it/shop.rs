@@ -66,7 +66,7 @@ impl Shop {
         let rules = Rules::new(RulesConfig::default(), &catalog).unwrap();
         let words = WordIndex::new(&catalog.texts);
         let front = Front { name: "shop".into(), timed: true, ..Front::default() };
-        Shop { users, catalog, words, log, model, rules, policy: policy.build().unwrap(), front }
+        Shop { users, catalog, words, log, model, rules, policy: Box::new(policy.build().unwrap()), front }
     }
 }
 
@@ -75,7 +75,8 @@ impl Shop {
         let recall = ExactRecall::new(self.model.clone());
         let (score, rules, policy) = (&*self.model, &self.rules, &*self.policy);
         let (withdrawn, within) = (ask.withdrawn, ask.within);
-        work(&Stages { recall: &recall, score, rules, policy, candidates: 60, withdrawn, within })
+        let (recall, candidates, describe, shaping, explore) = (&recall, 60, None, None, 1.0);
+        work(&Stages { recall, score, rules, policy, candidates, withdrawn, within, describe, shaping, explore })
     }
 }
 

@@ -1,10 +1,11 @@
 //! Mostly the best eligible candidate, sometimes any of them: P(i) = (1 - e) [i is best] + e / |eligible|.
 
-use super::Distribution;
+use super::{Distribution, Place, peaked};
 use crate::{DecideError, Result};
+use serde::{Deserialize, Serialize};
 
 /// Explores uniformly over the eligible candidates with probability `epsilon`, independently in each place.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpsilonGreedy {
     epsilon: f64,
 }
@@ -27,9 +28,7 @@ impl Distribution for EpsilonGreedy {
         format!("epsilon-greedy({})/1", self.epsilon)
     }
 
-    fn probabilities(&self, scores: &[f32]) -> Vec<f64> {
-        let mut out = vec![self.epsilon / scores.len() as f64; scores.len()];
-        out[0] += 1.0 - self.epsilon;
-        out
+    fn probabilities(&self, place: &Place<'_>) -> Vec<f64> {
+        peaked(0, place.candidates.len(), self.epsilon * place.explore)
     }
 }

@@ -1,9 +1,10 @@
 //! The best eligible candidate, always. Its log teaches nothing about what was not shown.
 
-use super::Distribution;
+use super::{Distribution, Place, peaked};
+use serde::{Deserialize, Serialize};
 
 /// Takes the best eligible candidate with probability 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Greedy;
 
 impl Distribution for Greedy {
@@ -11,9 +12,7 @@ impl Distribution for Greedy {
         "greedy/1".into()
     }
 
-    fn probabilities(&self, scores: &[f32]) -> Vec<f64> {
-        let mut out = vec![0.0; scores.len()];
-        out[0] = 1.0;
-        out
+    fn probabilities(&self, place: &Place<'_>) -> Vec<f64> {
+        peaked(0, place.candidates.len(), 0.0)
     }
 }

@@ -1,11 +1,12 @@
 //! Better candidates more often: P(i) is proportional to exp(score / temperature). Drawn place by place without
 //! replacement this is the Plackett-Luce model (Luce 1959; Plackett 1975), and the conditional propensities are exact.
 
-use super::Distribution;
+use super::{Distribution, Place, peaked};
 use crate::{DecideError, Result};
+use serde::{Deserialize, Serialize};
 
 /// Draws in proportion to `exp(score / temperature)` among the eligible candidates.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Softmax {
     temperature: f64,
 }
@@ -32,24 +33,26 @@ impl Distribution for Softmax {
         format!("softmax({})/1", self.temperature)
     }
 
-    fn probabilities(&self, scores: &[f32]) -> Vec<f64> {
-        let best = f64::from(scores[0]);
-        let mut out: Vec<f64> = scores.iter().map(|&s| self.weight(f64::from(s), best)).collect();
+    fn probabilities(&self, place: &Place<'_>) -> Vec<f64> {
+        let temperature = self.temperature * place.explore;
+        if temperature == 0.0 {
+            return peaked(0, place.worth.len(), 0.0);
+        }
+        let best = f64::from(place.worth[0]);
+        let mut out: Vec<f64> = place.worth.iter().map(|&s| weight(f64::from(s), best, temperature)).collect();
         let sum: f64 = out.iter().sum();
         out.iter_mut().for_each(|w| *w /= sum);
         out
     }
 }
 
-impl Softmax {
-    /// Relative to the best score, which has weight 1. A NaN gets nothing while any number is left, and an equal share
-    /// once none is; so do equal infinities.
-    fn weight(&self, score: f64, best: f64) -> f64 {
-        match (best.is_nan(), score.is_nan()) {
-            (true, _) => 1.0,
-            (false, true) => 0.0,
-            (false, false) if score == best => 1.0,
-            (false, false) => ((score - best) / self.temperature).exp(),
-        }
+/// Relative to the best score, which has weight 1. A NaN gets nothing while any number is left, and an equal share once
+/// none is; so do equal infinities.
+fn weight(score: f64, best: f64, temperature: f64) -> f64 {
+    match (best.is_nan(), score.is_nan()) {
+        (true, _) => 1.0,
+        (false, true) => 0.0,
+        (false, false) if score == best => 1.0,
+        (false, false) => ((score - best) / temperature).exp(),
     }
 }
