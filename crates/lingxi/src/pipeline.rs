@@ -19,6 +19,7 @@ use crate::stages::encode::{Meaning, encode};
 use crate::stages::fit::{Fitted, Lessons, fit, lacks_alignment};
 use crate::stages::index::{index, recall};
 use crate::stages::ingest::{self, Shop, ingest};
+use crate::stages::interests::tastes;
 use crate::stages::measure::{self, Measured, measure};
 use anyhow::Result;
 use lingxi_behaviour::blend::Blend;
@@ -105,6 +106,7 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
     let recall = Arc::new(recall(&fitted, &indexes, meaning.as_ref().map(|m| &m.vectors)));
     let score = Arc::new(Blend::new(evaluated.choice.weigh(fitted.rows()))?);
     let figures = json!(figures::line_with_published("evaluate", recipe, &evaluated.measured));
+    let tastes = tastes(&recipe.serve.interests, &shop, key, site)?;
     let words = WordIndex::new(&shop.data.catalog.texts);
     let built = Built {
         fingerprint: Fingerprint::of_json(&(key, recipe, &evaluated.choice, site.seed)),
@@ -118,6 +120,7 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
         recall,
         score,
         words,
+        tastes,
     };
     Ok(Snapshot::new(built)?)
 }
@@ -169,6 +172,8 @@ pub struct Ask<'a> {
     pub withdrawn: &'a HashSet<ItemId>,
     /// Only these goods are asked for, in the order of ids: a category. `None`: all.
     pub within: Option<&'a [ItemId]>,
+    /// How much the policy may explore, from 0 (the best only) to 1 (as the recipe says).
+    pub explore: f64,
 }
 
 /// A slate of at most `n` goods for whoever asks, with the probability of every place, and the better scored goods that a
@@ -179,12 +184,18 @@ pub fn recommend(snapshot: &Snapshot, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>
         id: ask.id,
         user: ask.context.user,
         at: ask.context.now,
-        policy: snapshot.built.policy.version(),
+        policy: policy_of(snapshot, ask),
         snapshot: snapshot.fingerprint(),
         seed: ask.seed,
         slots: slate.slots,
     };
     (decision, slate.kept_away)
+}
+
+/// The policy as it is logged: one that was held back is another policy, with other propensities.
+fn policy_of(snapshot: &Snapshot, ask: &Ask<'_>) -> String {
+    let version = snapshot.built.policy.version();
+    if ask.explore < 1.0 { format!("{version} x{}", ask.explore) } else { version }
 }
 
 /// How an item stands among the candidates for the slate that answers a question; `None` if no model knows it.

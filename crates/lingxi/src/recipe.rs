@@ -13,7 +13,7 @@ use lingxi_behaviour::popularity::PopularityConfig;
 use lingxi_behaviour::rating::RatingConfig;
 use lingxi_data::ingest::Source;
 use lingxi_data::split::SplitConfig;
-use lingxi_decide::{PolicyConfig, RulesConfig};
+use lingxi_decide::{InterestsConfig, PolicyConfig, RulesConfig};
 use lingxi_eval::Mask;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -143,6 +143,8 @@ pub struct Serve {
     pub policy: PolicyConfig,
     /// Candidates that recall may propose.
     pub candidates: usize,
+    /// How degrees of interest come of events; half-life and prior are fitted.
+    pub interests: InterestsConfig,
     /// How the shop goes on learning while it serves.
     pub rebuild: Rebuild,
 }
@@ -169,6 +171,7 @@ impl Default for Serve {
             rules: RulesConfig::default(),
             policy: PolicyConfig::EpsilonGreedy { epsilon: 0.05 },
             candidates: 400,
+            interests: InterestsConfig::default(),
             rebuild: Rebuild::default(),
         }
     }
@@ -278,6 +281,10 @@ impl Recipe {
         if !(1..=10_000).contains(&self.serve.candidates) {
             return refuse("serve.candidates", "1 to 10000", self.serve.candidates.to_string());
         }
+        self.serve
+            .interests
+            .check()
+            .map_err(|why| UserError::new(format!("recipe {}: serve.interests: {why}", self.name), "correct it"))?;
         let rebuild = self.serve.rebuild;
         // A minute at the least: a build takes longer than that on any shop worth the name.
         if rebuild.every_hours.is_some_and(|hours| !(1.0 / 60.0..=8760.0).contains(&hours)) {

@@ -11,11 +11,12 @@ use crate::reasons::{Reason, Witness, WordIndex};
 use crate::stages::encode::Meaning;
 use crate::stages::index::Indexes;
 use crate::stages::ingest::Shop;
+use crate::stages::interests::Tastes;
 use crate::store::NewItem;
 use lingxi_data::{
-    Catalog, Context, Decision, Encode, Fingerprint, ItemId, Policy, Purpose, Recall, Score, Slot, UserId,
+    Catalog, Context, Decision, Encode, Fingerprint, ItemId, Policy, Purpose, Recall, Rows, Score, Slot, UserId,
 };
-use lingxi_decide::{KeptAway, Rules, RulesConfig, Stages, Standing};
+use lingxi_decide::{Degree, KeptAway, Rules, RulesConfig, Stages, Standing};
 use std::sync::Arc;
 
 /// What a build made.
@@ -40,6 +41,8 @@ pub struct Built {
     pub policy: Box<dyn Policy>,
     /// How many candidates recall may propose.
     pub candidates: usize,
+    /// Turns a history into degrees of interest.
+    pub tastes: Tastes,
     /// What the shop says of itself.
     pub front: Front,
 }
@@ -90,7 +93,7 @@ impl Snapshot {
             within: ask.within,
             describe: None,
             shaping: None,
-            explore: 1.0,
+            explore: ask.explore,
         }
     }
 
@@ -185,6 +188,10 @@ impl Engine for Snapshot {
 
     fn search(&self, text: &str, n: usize) -> Option<Vec<(ItemId, f32)>> {
         Snapshot::search(self, text, n)
+    }
+
+    fn interests(&self, history: Rows<'_>, now: i64, most: usize) -> Vec<Degree> {
+        self.built.tastes.degrees(history, self.catalog(), now, most)
     }
 
     fn reads_goods(&self) -> bool {

@@ -6,8 +6,8 @@ use crate::reasons::Reason;
 use crate::recipe::Recipe;
 use crate::stages::fit::Curve;
 use crate::store::NewItem;
-use lingxi_data::{Catalog, Context, Decision, Fingerprint, ItemId, Slot, UserId};
-use lingxi_decide::{KeptAway, Standing};
+use lingxi_data::{Catalog, Context, Decision, Fingerprint, ItemId, Rows, Slot, UserId};
+use lingxi_decide::{Degree, KeptAway, Standing};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ pub trait Engine: Send + Sync + 'static {
     fn similar(&self, item: ItemId, n: usize) -> Vec<(ItemId, f32)>;
     /// At most `n` items that a text means, best first; `None` if the snapshot has no language model.
     fn search(&self, text: &str, n: usize) -> Option<Vec<(ItemId, f32)>>;
+    /// The `most` greatest interests of a shopper with this history, the greatest first.
+    fn interests(&self, history: Rows<'_>, now: i64, most: usize) -> Vec<Degree>;
     /// Whether goods that come after the build can be read.
     fn reads_goods(&self) -> bool;
     /// The same with goods that came after the build, all of them; `None` if they cannot be read.

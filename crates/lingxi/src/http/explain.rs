@@ -50,7 +50,7 @@ pub async fn get(State(app): State<App>, ids: Ids<2>, query: Query) -> Answer<Js
         let (withdrawn, decision) = (serving.withdrawn(), app.store().next_decision_id());
         let withdrawn = not_for(&withdrawn, &history, now);
         let seed = app.seed_of(decision);
-        let ask = Ask { context: &context, n, id: decision, seed, withdrawn: &withdrawn, within: None };
+        let ask = Ask { context: &context, n, id: decision, seed, withdrawn: &withdrawn, within: None, explore: 1.0 };
         let standing = engine.consider(&ask, id).ok_or_else(|| {
             Refusal::new(StatusCode::NOT_FOUND, "no_score", format!("no model of this snapshot knows item {item:?}"))
                 .remedy("it is scored after the next build")

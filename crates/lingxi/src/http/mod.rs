@@ -19,6 +19,7 @@ mod explain;
 mod feedback;
 mod gate;
 mod goods;
+mod interests;
 mod lists;
 mod openapi;
 mod page;
@@ -105,6 +106,7 @@ pub fn router(app: App) -> Router {
         .route("/api/item/{item}/neighbors/{category}", get(similar::similar_within))
         .route("/api/user-to-user/similar/{user}", get(similar::shoppers))
         .route("/api/user/{user}/neighbors", get(similar::shoppers))
+        .route("/api/user/{user}/interests", get(interests::of_user))
         .route("/api/search", get(similar::search))
         .route("/health/live", get(telemetry::live))
         .route("/health/ready", get(telemetry::ready))

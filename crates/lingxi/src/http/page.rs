@@ -27,6 +27,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("goods.js", JS, include_str!("page/goods.js")),
     ("health.js", JS, include_str!("page/health.js")),
     ("lists.js", JS, include_str!("page/lists.js")),
+    ("interests.js", JS, include_str!("page/interests.js")),
     ("notice.js", JS, include_str!("page/notice.js")),
     ("product.js", JS, include_str!("page/product.js")),
     ("quality.js", JS, include_str!("page/quality.js")),

@@ -125,6 +125,13 @@ impl Query {
         Ok(text)
     }
 
+    /// `explore`, how much the policy may explore: 0 (the best only) to 1 (as the recipe says), 1 if absent.
+    pub fn explore(&self) -> Answer<f64> {
+        let Some(text) = self.get("explore") else { return Ok(1.0) };
+        let explore = text.parse::<f64>().ok().filter(|explore| (0.0..=1.0).contains(explore));
+        explore.ok_or_else(|| Refusal::input("explore", "a number from 0 to 1", text))
+    }
+
     /// A flag: `true` or `false`, false if absent.
     pub fn flag(&self, name: &str) -> Answer<bool> {
         match self.get(name) {

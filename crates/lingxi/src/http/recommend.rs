@@ -3,7 +3,8 @@
 //! propensities and reasons. The decision's id is in the header `Lingxi-Decision`, unless it may not have been logged.
 //!
 //! A category says which goods are candidates, before the policy chooses, so that propensities stay exact. With `offset` the
-//! policy fills the places before as well; they are neither answered nor logged. With `write-back-type` what is answered is
+//! policy fills the places before as well; they are neither answered nor logged. `explore` from 0 to 1 holds the policy back;
+//! at 0 it takes the best and nothing else. With `write-back-type` what is answered is
 //! put away: it is kept as feedback of value 0, and from then on (or after `write-back-delay`) not shown to them again.
 
 use super::app::App;
@@ -50,6 +51,8 @@ struct Asked {
     n: usize,
     offset: usize,
     form: Form,
+    /// How much the policy may explore, 0 to 1.
+    explore: f64,
     /// The kind under which what is shown is put away, and after how many seconds.
     write_back: Option<(EventKind, i64)>,
 }
@@ -80,7 +83,8 @@ async fn recommend(
     headers: &HeaderMap,
     query: Query,
 ) -> Answer<Response> {
-    let query = query.only(&["n", "offset", "category", "explain", "write-back-type", "write-back-delay"])?;
+    let query =
+        query.only(&["n", "offset", "category", "explain", "explore", "write-back-type", "write-back-delay"])?;
     let scores = headers.get("x-api-version").is_some_and(|version| version == "2");
     let asked = Asked {
         category: category_of(category, &query)?,
@@ -96,6 +100,7 @@ async fn recommend(
                 }
             }
         },
+        explore: query.explore()?,
         write_back: write_back(&query)?,
         user: user.clone(),
     };
@@ -149,7 +154,8 @@ fn slate(app: &App, serving: &Serving, asked: &Asked) -> Answer<(Response, Vec<S
     let (withdrawn, goods) = (serving.withdrawn(), asked.category.as_ref().map(|c| serving.of_category(c)));
     let withdrawn = not_for(&withdrawn, &history, app.now());
     let (n, within) = (asked.offset + asked.n, goods.as_deref());
-    let ask = Ask { context: &context, n, id, seed: app.seed_of(id), withdrawn: &withdrawn, within };
+    let ask =
+        Ask { context: &context, n, id, seed: app.seed_of(id), withdrawn: &withdrawn, within, explore: asked.explore };
     let (mut decision, kept_away) = serving.engine().recommend(&ask);
     decision.slots.drain(..asked.offset.min(decision.slots.len()));
     let catalog = serving.engine().catalog();

@@ -2,7 +2,8 @@
 //! of all that it depends on, and says what it did. `pipeline` calls them by name.
 //!
 //! In reading order: [`ingest`] reads the files, [`arrivals`] adds what came since, [`encode`] reads the goods, [`divide`] splits the past, [`fit`] learns,
-//! [`choose`] weighs the models on validation, [`measure`] measures on test, [`folds`] joins the figures of folds, [`index`] makes goods findable.
+//! [`choose`] weighs the models on validation, [`measure`] measures on test, [`folds`] joins the figures of folds, [`index`] makes goods findable,
+//! [`interests`] says how much a shopper's past tells of each category.
 
 pub mod arrivals;
 pub mod choose;
@@ -12,4 +13,5 @@ pub mod fit;
 pub mod folds;
 pub mod index;
 pub mod ingest;
+pub mod interests;
 pub mod measure;

@@ -95,6 +95,10 @@ impl Engine for Warehouse {
     fn search(&self, _: &str, _: usize) -> Option<Vec<(ItemId, f32)>> {
         None
     }
+    fn interests(&self, _: lingxi_data::Rows<'_>, _: i64, _: usize) -> Vec<lingxi_decide::Degree> {
+        Vec::new()
+    }
+
     fn reads_goods(&self) -> bool {
         true
     }

@@ -14,6 +14,7 @@ mod gorse;
 mod http;
 mod hub;
 mod ingest;
+mod interests;
 mod load;
 mod openapi;
 mod overload;

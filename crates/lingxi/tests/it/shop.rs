@@ -4,6 +4,7 @@ use lingxi::http::{App, AppOptions, Engine, Front, serve_until};
 use lingxi::live::Known;
 use lingxi::pipeline::Ask;
 use lingxi::reasons::{Reason, Witness, WordIndex};
+use lingxi::stages::interests::Tastes;
 use lingxi::store::{NewItem, Store, StoreOptions};
 use lingxi_behaviour::blend::Blend;
 use lingxi_behaviour::history::HistoryWeights;
@@ -75,7 +76,7 @@ impl Shop {
         let recall = ExactRecall::new(self.model.clone());
         let (score, rules, policy) = (&*self.model, &self.rules, &*self.policy);
         let (withdrawn, within) = (ask.withdrawn, ask.within);
-        let (recall, candidates, describe, shaping, explore) = (&recall, 60, None, None, 1.0);
+        let (recall, candidates, describe, shaping, explore) = (&recall, 60, None, None, ask.explore);
         work(&Stages { recall, score, rules, policy, candidates, withdrawn, within, describe, shaping, explore })
     }
 }
@@ -141,6 +142,13 @@ impl Engine for Shop {
         items.sort_by(|a, b| b.1.total_cmp(&a.1));
         items.truncate(n);
         items
+    }
+
+    fn interests(&self, history: lingxi_data::Rows<'_>, now: i64, most: usize) -> Vec<lingxi_decide::Degree> {
+        let shares = vec![1.0 / self.catalog.categories.len() as f64; self.catalog.categories.len()];
+        let until = history.at.last().copied().unwrap_or(NOW);
+        let tastes = Tastes { shares, until, ..Tastes::default() };
+        tastes.degrees(history, &self.catalog, now, most)
     }
 
     fn reads_goods(&self) -> bool {

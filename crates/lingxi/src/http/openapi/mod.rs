@@ -158,6 +158,7 @@ fn parameters() -> Value {
         "meaning": query("q", "a text; then the goods that it means", text),
         "category": query("category", "only goods of this category", free.clone()),
         "explain": query("explain", "whether to answer with scores, propensities and reasons", flag),
+        "explore": query("explore", "how much the policy may explore: 0 is the best only, 1 as the recipe says", json!({"type": "number", "minimum": 0, "maximum": 1, "default": 1})),
         "write_back_type": query("write-back-type", "puts what is answered away as this type", put_away),
         "write_back_delay": query("write-back-delay", "after this time, e.g. 10m", delay),
         "user_id": query("user-id", "without what this shopper took", free),

@@ -13,7 +13,8 @@ pub(super) fn all() -> Vec<Route> {
     let page: &[&str] = &["n", "cursor"];
     let part: &[&str] = &["n", "offset", "category"];
     let list: &[&str] = &["n", "offset", "category", "user_id"];
-    let slate: &[&str] = &["n", "offset", "category", "explain", "write_back_type", "write_back_delay", "version"];
+    let slate: &[&str] =
+        &["n", "offset", "category", "explain", "explore", "write_back_type", "write_back_delay", "version"];
     let (touched, near) = (|| named("Touched"), || many("Near", None));
     let (rows, session) = (|| many("Feedback", Some(MAX_ROWS)), || many("SessionFeedback", Some(MAX_ROWS)));
     let slates =
@@ -58,6 +59,9 @@ pub(super) fn all() -> Vec<Route> {
         get("/api/user/{user}/feedback/{type}", "What a shopper did of one type")
             .with(&["n"])
             .json(many("Event", None)),
+        get("/api/user/{user}/interests", "How much a shopper cares for each category")
+            .with(&["n"])
+            .json(many("Interest", None)),
         get("/api/user/{user}/neighbors", "Shoppers who took the same goods").with(&["n", "offset"]).json(near()),
         get("/api/user-to-user/similar/{user}", "The same").with(&["n", "offset"]).json(near()),
         // what is sold

@@ -84,6 +84,7 @@ pub(super) fn all() -> Value {
             ("Text", text.clone()), ("Price", perhaps("number")),
         ]),
         "Items": open(&[("Cursor", text.clone()), ("Items", array("Item"))]),
+        "Interest": open(&[("Category", text.clone()), ("Degree", number.clone()), ("Low", number.clone()), ("High", number.clone()), ("Events", number.clone())]),
         "Near": open(&[("Id", text.clone()), ("Score", scores.clone()), ("Title", text.clone())]),
         "Place": open(&[
             ("ItemId", text.clone()), ("Title", text.clone()), ("Score", scores.clone()), ("Propensity", number.clone()),

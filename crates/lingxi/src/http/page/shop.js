@@ -2,6 +2,7 @@
 // presses; out: the view "shop" of index.html.
 
 import { ask, get, path, post, query } from "./api.js";
+import { interestRow } from "./interests.js";
 import { byId, el } from "./draw.js";
 import { eventRow, foundCard, shopAddress, slateCard } from "./goods.js";
 import { announce, calm, fail, vacant } from "./notice.js";
@@ -10,8 +11,12 @@ const { t } = words;
 
 const SLATE = 12;
 const PAGE = 50;
+const INTERESTS = 8;
 
-export const shop = { user: "", history: null, all: false, slate: null, failed: false, decision: "", fresh: new Set(), open: new Set(), query: "", found: null, turn: 0, busy: false };
+/** How much the policy may explore. */
+const explore = () => byId("explore").value;
+
+export const shop = { user: "", history: null, interests: null, all: false, slate: null, failed: false, decision: "", fresh: new Set(), open: new Set(), query: "", found: null, turn: 0, busy: false };
 
 // ---- who looks
 
@@ -76,7 +81,7 @@ export async function showShop(user) {
   if (!user && shop.user) return history.replaceState(null, "", shopAddress(shop.user));
   if (!user) return location.replace(shopAddress(pick.users?.[0]?.UserId ?? "new-1"));
   if (user === shop.user) return;
-  Object.assign(shop, { user, history: null, slate: null, failed: false, decision: "", all: false, fresh: new Set(), open: new Set() });
+  Object.assign(shop, { user, history: null, interests: null, slate: null, failed: false, decision: "", all: false, fresh: new Set(), open: new Set() });
   announce("");
   drawShopper();
   await loadShopper();
@@ -90,16 +95,18 @@ async function loadShopper() {
   byId("slate").setAttribute("aria-busy", "true");
   const asked = [
     get(path("api", "user", user, "feedback") + query({ n: PAGE })),
-    ask(path("api", "recommend", user) + query({ n: SLATE, explain: true })),
+    ask(path("api", "recommend", user) + query({ n: SLATE, explain: true, explore: explore() })),
+    get(path("api", "user", user, "interests") + query({ n: INTERESTS })),
   ];
-  const [past, slate] = await Promise.allSettled(asked);
+  const [past, slate, interests] = await Promise.allSettled(asked);
   if (turn !== shop.turn) return false;
   if (past.status === "fulfilled") shop.history = past.value;
+  if (interests.status === "fulfilled") shop.interests = interests.value;
   if (slate.status === "fulfilled") {
     shop.slate = slate.value.body;
     shop.decision = slate.value.headers.get("lingxi-decision") ?? "";
   }
-  const failed = [past, slate].find((answer) => answer.status === "rejected");
+  const failed = [past, slate, interests].find((answer) => answer.status === "rejected");
   shop.failed = Boolean(failed);
   drawShopper();
   if (failed) fail(failed.reason);
@@ -138,8 +145,22 @@ const changed = (key, places) => places.length && t(key, { names: words.names(pl
 
 function drawShopper() {
   markUser();
+  drawInterests();
   drawHistory();
   drawSlate();
+}
+
+function drawInterests() {
+  const rows = shop.interests ?? [];
+  const most = Math.max(...rows.map((interest) => interest.High));
+  byId("interests").replaceChildren(...rows.map((interest) => interestRow(interest, most)));
+  drawKnob();
+}
+
+function drawKnob() {
+  const share = Number(explore());
+  const key = share === 0 ? "exploreNone" : share === 1 ? "exploreAll" : "exploreSome";
+  byId("explore-value").textContent = t(key, { share: words.percent(share) });
 }
 
 export function drawShop() {
@@ -226,6 +247,8 @@ export function listenShop() {
   on("shopper-input", "input", filterUsers);
   on("shopper-more", "click", () => readUsers(true));
   on("shopper-new", "click", invent);
+  on("explore", "input", drawKnob);
+  on("explore", "change", loadShopper);
   on("history-all", "click", () => ((shop.all = !shop.all), drawHistory()));
   on("search-form", "submit", search);
   on("search-close", "click", closeSearch);

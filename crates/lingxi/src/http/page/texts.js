@@ -44,6 +44,13 @@ export const TEXTS = {
   history: ["What they did", "行为记录"],
   historyNote: ["Newest first. From this Lingxi learns what shopper {user} likes.", "最新的在前。灵犀由此了解顾客 {user} 的喜好。"],
   historyEmpty: ["Nothing yet. Shopper {user} is new and sees a good default list; one press on Buy makes it personal.", "还没有记录。新顾客 {user} 先看到默认推荐；点一次“购买”，推荐就会变得个性化。"],
+  interests: ["What they care for", "他们关心什么"],
+  interestsNote: ["Expected share of the next events; the pale part is where it lies nine times in ten.", "预计在接下来的行为中所占的份额；浅色部分表示十次有九次落在其中。"],
+  interestOf: ["{share}, between {low} and {high}", "{share}，在 {low} 与 {high} 之间"],
+  exploreKnob: ["Explore", "探索"],
+  exploreNone: ["only the best", "只看最好的"],
+  exploreAll: ["as the shop wants", "按商店的设定"],
+  exploreSome: ["{share} of what the shop wants", "商店设定的 {share}"],
   historyAll: ["Show all {n}", "显示全部 {n} 条"],
   historyFew: ["Show fewer", "收起"],
 
