@@ -11,7 +11,7 @@ const { t } = words;
 
 const SLATE = 12;
 const PAGE = 50;
-const INTERESTS = 8;
+const INTERESTS = 5;
 
 /** How much the policy may explore. */
 const explore = () => byId("explore").value;
