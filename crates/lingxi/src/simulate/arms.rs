@@ -42,7 +42,7 @@ pub fn all() -> Vec<Arm> {
         arm("epsilon-greedy 0.1", PolicyConfig::EpsilonGreedy { epsilon: 0.1 }),
         arm("softmax", PolicyConfig::Softmax { temperature: 0.2 }),
         arm("ucb", PolicyConfig::Ucb(UcbConfig::default())),
-        arm("learnt, no exploring", learnt),
+        arm("learnt greedy", learnt),
         arm("lin-ucb", optimist),
         arm("thompson", PolicyConfig::Thompson(ThompsonConfig { draws: 32, ..Default::default() })),
         arm(
