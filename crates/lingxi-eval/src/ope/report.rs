@@ -1,0 +1,186 @@
+//! One value with interval per estimator, the one that the rule chose, or a refusal.
+
+use super::choice;
+use super::overlap::{Bars, Overlap};
+use super::rounds::{PerAction, Rounds};
+use super::terms::{Columns, Terms, Value, mean};
+use super::tuning::{CANDIDATES, DELTA, slope};
+use super::{direct, doubly_robust, weighting};
+use crate::{EvalError, Result};
+use serde::{Deserialize, Serialize};
+
+/// How a log is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReportConfig {
+    /// Confidence of the intervals.
+    pub confidence: f64,
+    /// Bootstrap resamples; 0 leaves bootstrap intervals out.
+    pub resamples: usize,
+    /// Weights of IPS and DR above this count as this.
+    pub clip: f64,
+    /// From where on the log is refused.
+    pub bars: Bars,
+    /// Seed of the bootstrap.
+    pub seed: u64,
+}
+
+impl Default for ReportConfig {
+    fn default() -> Self {
+        ReportConfig { confidence: 0.95, resamples: 1000, clip: f64::INFINITY, bars: Bars::default(), seed: 1 }
+    }
+}
+
+/// What one estimator says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Estimate {
+    /// `dm`, `ips`, `snips`, `dr`, `sndr`, `switch-dr`, `dr-os`; for slates `sips`, `iips`, `rips`, `cascade-dr`.
+    pub estimator: String,
+    /// Threshold or shrinkage that SLOPE chose; infinity is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<f64>,
+    /// The value of the policy per round (or slate).
+    pub value: f64,
+    /// Its standard error.
+    pub standard_error: f64,
+    /// Student's t interval.
+    pub interval: [f64; 2],
+    /// Percentile bootstrap interval, where resamples were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<[f64; 2]>,
+    /// Estimated mean squared error, as the rule of choice has it.
+    pub estimated_error: f64,
+}
+
+/// What a log says of a policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// What the logging policy earned per round (or slate), with its interval.
+    pub logged: Value,
+    /// How well the log covers the policy.
+    pub overlap: Overlap,
+    /// Why there is no answer, if there is none; then nothing is estimated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+    /// The rule by which an estimate is chosen.
+    pub rule: String,
+    /// Name of the estimator chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<String>,
+    /// What each estimator says.
+    pub estimates: Vec<Estimate>,
+}
+
+impl Report {
+    /// The estimate that the rule chose.
+    pub fn chosen(&self) -> Option<&Estimate> {
+        self.estimates.iter().find(|estimate| Some(&estimate.estimator) == self.chosen.as_ref())
+    }
+}
+
+/// An estimator's terms under its name.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// As in [`Estimate::estimator`].
+    pub estimator: &'static str,
+    /// Threshold or shrinkage.
+    pub parameter: Option<f64>,
+    /// What it adds up.
+    pub terms: Terms,
+}
+
+/// All estimators of single rounds; those that need a model only `with_model`.
+pub fn estimators(columns: &Columns, with_model: bool, clip: f64) -> Vec<Named> {
+    let named = |estimator, terms| Named { estimator, parameter: None, terms };
+    let mut all = vec![
+        named("ips", weighting::ips(columns, clip)),
+        named("snips", weighting::self_normalised(columns)),
+    ];
+    if with_model {
+        all.insert(0, named("dm", direct::terms(columns)));
+        all.push(named("dr", doubly_robust::dr(columns, clip)));
+        all.push(named("sndr", doubly_robust::self_normalised(columns)));
+        all.push(tuned("switch-dr", columns, doubly_robust::switch));
+        all.push(tuned("dr-os", columns, doubly_robust::shrunk));
+    }
+    all
+}
+
+/// The estimator with the parameter that SLOPE chooses.
+fn tuned(estimator: &'static str, columns: &Columns, make: impl Fn(&Columns, f64) -> Terms) -> Named {
+    let mut candidates: Vec<Terms> = CANDIDATES.iter().map(|parameter| make(columns, *parameter)).collect();
+    let best = slope(&candidates, DELTA);
+    Named { estimator, parameter: Some(CANDIDATES[best]), terms: candidates.swap_remove(best) }
+}
+
+/// Evaluates `chances` on `rounds`; without `predicted` only weights are used.
+///
+/// # Errors
+/// Columns that do not fit each other; settings outside their range.
+pub fn evaluate(
+    rounds: &Rounds,
+    chances: &PerAction,
+    predicted: Option<&PerAction>,
+    config: &ReportConfig,
+) -> Result<Report> {
+    let columns = Columns::new(rounds, chances, predicted)?;
+    let overlap = Overlap::of(rounds, chances, &columns.weight);
+    let reference = if predicted.is_some() { "dr" } else { "ips" };
+    let all = || estimators(&columns, predicted.is_some(), config.clip);
+    report(&columns.reward, overlap, all, reference, config)
+}
+
+/// A report over the rewards of rounds or slates. `estimators` are made only if the log is not refused.
+pub(crate) fn report(
+    rewards: &[f64],
+    overlap: Overlap,
+    estimators: impl FnOnce() -> Vec<Named>,
+    reference: &str,
+    config: &ReportConfig,
+) -> Result<Report> {
+    if !(config.confidence > 0.0 && config.confidence < 1.0) {
+        let (field, expected, got) = ("confidence", "between 0 and 1", config.confidence.to_string());
+        return Err(EvalError::Config { field, expected, got });
+    }
+    let n = rewards.len();
+    let logged = Terms { base: rewards.to_vec(), correction: vec![0.0; n], norm: None }.with_interval(config.confidence);
+    let refusal = overlap.refusal(&config.bars);
+    let mut report =
+        Report { logged, overlap, refusal, rule: choice::RULE.into(), chosen: None, estimates: Vec::new() };
+    if report.refusal.is_some() {
+        return Ok(report);
+    }
+    let named = estimators();
+    let terms: Vec<&Terms> = named.iter().map(|named| &named.terms).collect();
+    let unbiased = named.iter().position(|named| named.estimator == reference).unwrap_or(0);
+    let errors = choice::errors(&terms, unbiased);
+    report.chosen = Some(named[choice::smallest(&errors)].estimator.to_owned());
+    report.estimates = named.iter().zip(&errors).map(|(named, error)| estimate(named, *error, config)).collect();
+    Ok(report)
+}
+
+fn estimate(named: &Named, estimated_error: f64, config: &ReportConfig) -> Estimate {
+    let Value { value, standard_error, interval } = named.terms.with_interval(config.confidence);
+    Estimate {
+        estimator: named.estimator.to_owned(),
+        parameter: named.parameter.filter(|parameter| parameter.is_finite()),
+        value,
+        standard_error,
+        interval,
+        bootstrap: (config.resamples > 0)
+            .then(|| named.terms.bootstrap(config.resamples, config.confidence, config.seed)),
+        estimated_error,
+    }
+}
+
+/// How far an estimate is from the truth, as a part of the truth.
+pub fn relative_error(estimate: f64, truth: f64) -> f64 {
+    ((estimate - truth) / truth).abs()
+}
+
+/// Mean and standard deviation (with n - 1) of repeated figures.
+pub fn mean_and_deviation(values: &[f64]) -> [f64; 2] {
+    let n = values.len() as f64;
+    [mean(values), (super::terms::variance(values) * n / (n - 1.0)).sqrt()]
+}
