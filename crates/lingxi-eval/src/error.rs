@@ -38,6 +38,18 @@ pub enum EvalError {
         /// What came.
         got: String,
     },
+    /// An experiment that cannot be run as written.
+    #[error("experiment {name}, {field}: expected {expected}, got {got}; change it where the experiments are written")]
+    Experiment {
+        /// The experiment.
+        name: String,
+        /// The field.
+        field: &'static str,
+        /// What would do.
+        expected: &'static str,
+        /// What came.
+        got: String,
+    },
     /// Too little was logged to fit or compare anything.
     #[error("{what}: expected {expected}, got {got}; {remedy}")]
     TooLittle {

@@ -56,12 +56,17 @@ pub fn central(mut sample: Vec<f64>, confidence: f64) -> Option<[f64; 2]> {
     (!sample.is_empty()).then(|| [quantile(&sample, tail), quantile(&sample, 1.0 - tail)])
 }
 
-/// The means of one draw. How often each row was drawn is counted first, so that the rows are then read in order.
-fn resample(values: &[f64], width: usize, n: usize, seed: u64, stream: u64) -> Vec<f64> {
+/// The rows that draw number `stream` takes of `n`, with replacement.
+pub fn draw_rows(n: usize, seed: u64, stream: u64) -> Vec<usize> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(stream + 1);
+    (0..n).map(|_| rng.random_range(0..n)).collect()
+}
+
+/// The means of one draw. How often each row was drawn is counted first, so that the rows are then read in order.
+fn resample(values: &[f64], width: usize, n: usize, seed: u64, stream: u64) -> Vec<f64> {
     let mut times = vec![0u32; n];
-    (0..n).for_each(|_| times[rng.random_range(0..n)] += 1);
+    draw_rows(n, seed, stream).into_iter().for_each(|row| times[row] += 1);
     let mut sums = vec![0.0; width];
     for (row, &times) in values.chunks_exact(width).zip(&times) {
         if times > 0 {

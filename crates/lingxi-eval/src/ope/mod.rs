@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`rounds`] is the log as plain columns, [`terms`] what every estimator is made of (a base, a weighted
 //! correction, perhaps a normaliser), then one file per family of estimators: [`direct`], [`weighting`], [`doubly_robust`],
-//! and [`slate`] for lists; [`reward_model`] predicts rewards with [`logistic`], [`tuning`] chooses clipping and shrinkage,
+//! and [`slate`] for lists, with [`outlook`] on what is still to come in them; [`reward_model`] predicts rewards with [`logistic`], [`tuning`] chooses clipping and shrinkage,
 //! [`overlap`] asks whether the log can answer at all, [`choice`] which estimate to believe, [`report`] puts it together, [`thompson`] is the policy
 //! of the published log, [`synthetic`] makes logs whose truth is known and [`coverage`] holds all of this against it.
 
@@ -15,6 +15,7 @@ pub mod coverage;
 pub mod direct;
 pub mod doubly_robust;
 pub mod logistic;
+pub mod outlook;
 pub mod overlap;
 pub mod report;
 pub mod reward_model;
@@ -27,7 +28,7 @@ pub mod tuning;
 pub mod weighting;
 
 pub use overlap::{Bars, Overlap};
-pub use report::{Estimate, Report, ReportConfig, evaluate};
+pub use report::{Estimate, Report, ReportConfig, evaluate, evaluate_slates};
 pub use reward_model::{RewardModelConfig, predict};
 pub use rounds::{PerAction, Rounds};
 pub use terms::{Columns, Terms};

@@ -3,9 +3,10 @@
 use super::choice;
 use super::overlap::{Bars, Overlap};
 use super::rounds::{PerAction, Rounds};
+use super::slate::{Outlook, Slates};
 use super::terms::{Columns, Terms, Value, mean};
 use super::tuning::{CANDIDATES, DELTA, slope};
-use super::{direct, doubly_robust, weighting};
+use super::{direct, doubly_robust, slate, weighting};
 use crate::{EvalError, Result};
 use serde::{Deserialize, Serialize};
 
@@ -93,10 +94,8 @@ pub struct Named {
 /// All estimators of single rounds; those that need a model only `with_model`.
 pub fn estimators(columns: &Columns, with_model: bool, clip: f64) -> Vec<Named> {
     let named = |estimator, terms| Named { estimator, parameter: None, terms };
-    let mut all = vec![
-        named("ips", weighting::ips(columns, clip)),
-        named("snips", weighting::self_normalised(columns)),
-    ];
+    let mut all =
+        vec![named("ips", weighting::ips(columns, clip)), named("snips", weighting::self_normalised(columns))];
     if with_model {
         all.insert(0, named("dm", direct::terms(columns)));
         all.push(named("dr", doubly_robust::dr(columns, clip)));
@@ -131,8 +130,25 @@ pub fn evaluate(
     report(&columns.reward, overlap, all, reference, config)
 }
 
+/// Evaluates slates; without an `outlook` only weights are used. IIPS is not among them: it needs marginal probabilities,
+/// which a log of probabilities given the places above does not have.
+///
+/// # Errors
+/// Columns that do not fit each other; settings outside their range.
+pub fn evaluate_slates(slates: &Slates, outlook: Option<&Outlook>, config: &ReportConfig) -> Result<Report> {
+    slates.check()?;
+    let whole = slates.whole();
+    let all = || {
+        let named = |estimator, terms| Named { estimator, parameter: None, terms };
+        let mut all = vec![named("sips", slate::standard(slates)), named("rips", slate::reward_interaction(slates))];
+        all.extend(outlook.map(|outlook| named("cascade-dr", slate::cascade_dr(slates, outlook))));
+        all
+    };
+    report(&whole.reward, Overlap::of_weights(&whole.weight), all, "rips", config)
+}
+
 /// A report over the rewards of rounds or slates. `estimators` are made only if the log is not refused.
-pub(crate) fn report(
+fn report(
     rewards: &[f64],
     overlap: Overlap,
     estimators: impl FnOnce() -> Vec<Named>,
@@ -144,7 +160,8 @@ pub(crate) fn report(
         return Err(EvalError::Config { field, expected, got });
     }
     let n = rewards.len();
-    let logged = Terms { base: rewards.to_vec(), correction: vec![0.0; n], norm: None }.with_interval(config.confidence);
+    let logged =
+        Terms { base: rewards.to_vec(), correction: vec![0.0; n], norm: None }.with_interval(config.confidence);
     let refusal = overlap.refusal(&config.bars);
     let mut report =
         Report { logged, overlap, refusal, rule: choice::RULE.into(), chosen: None, estimates: Vec::new() };

@@ -132,7 +132,8 @@ impl PerAction {
         }
         for (round, row) in self.values.chunks_exact(self.n_actions).enumerate() {
             let sum: f64 = row.iter().sum();
-            let sound = if chances { (sum - 1.0).abs() < 1e-6 && row.iter().all(|p| *p >= 0.0) } else { sum.is_finite() };
+            let sound =
+                if chances { (sum - 1.0).abs() < 1e-6 && row.iter().all(|p| *p >= 0.0) } else { sum.is_finite() };
             if !sound {
                 let expected = if chances { "chances that add up to 1" } else { "numbers" };
                 let got = format!("{what} that add up to {sum}");

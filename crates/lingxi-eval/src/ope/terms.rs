@@ -113,7 +113,8 @@ impl Terms {
         let row = |i: usize| [self.base[i], self.correction[i], self.norm.as_ref().map_or(1.0, |norm| norm[i])];
         let rows: Vec<f64> = (0..self.base.len()).flat_map(row).collect();
         let drawn = interval::bootstrap_means(&rows, 3, resamples, seed);
-        let values = drawn.iter().map(|means| means[0] + means[1] / means[2]).filter(|value| value.is_finite()).collect();
+        let values =
+            drawn.iter().map(|means| means[0] + means[1] / means[2]).filter(|value| value.is_finite()).collect();
         interval::central(values, confidence).unwrap_or([self.value(); 2])
     }
 }
