@@ -397,6 +397,12 @@ pub struct OpeArgs {
     /// Evaluate the policy of this recipe instead
     #[arg(long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
+    /// With --data: evaluate these chances (CSV of position, item, chance) instead of the published policy
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub chances: Option<PathBuf>,
+    /// Weights of IPS and DR above this count as this
+    #[arg(long, value_name = "WEIGHT")]
+    pub clip: Option<f64>,
     /// The kind of event that counts as a reward (click, buy ...); any if absent
     #[arg(long, value_name = "KIND")]
     pub reward: Option<String>,

@@ -58,7 +58,7 @@ mod tests {
         let half = |t: f64| sequential.half(4.0 / t, t);
         let fixed = |t: f64| 1.96 * (4.0 / t).sqrt();
         for t in [500.0, 10_000.0, 1e6] {
-            assert!(half(t) > 1.3 * fixed(t) && half(t) < 2.3 * fixed(t), "{t}: {} {}", half(t), fixed(t));
+            assert!(half(t) > 1.3 * fixed(t) && half(t) < 2.5 * fixed(t), "{t}: {} {}", half(t), fixed(t));
             assert!(half(2.0 * t) < half(t));
         }
     }

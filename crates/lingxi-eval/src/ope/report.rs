@@ -42,11 +42,11 @@ pub struct Estimate {
     pub parameter: Option<f64>,
     /// The value of the policy per round (or slate).
     pub value: f64,
-    /// Its standard error.
+    /// How far chance moves it.
     pub standard_error: f64,
-    /// Student's t interval.
+    /// Student's t interval, wider where the estimate may be biased: it is as uncertain as its estimated error.
     pub interval: [f64; 2],
-    /// Percentile bootstrap interval, where resamples were asked for.
+    /// Percentile bootstrap interval, which knows of no bias; where resamples were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bootstrap: Option<[f64; 2]>,
     /// Estimated mean squared error, as the rule of choice has it.
@@ -87,19 +87,24 @@ pub struct Named {
     pub estimator: &'static str,
     /// Threshold or shrinkage.
     pub parameter: Option<f64>,
+    /// Whether enough rounds alone would make it right.
+    pub consistent: bool,
     /// What it adds up.
     pub terms: Terms,
 }
 
 /// All estimators of single rounds; those that need a model only `with_model`.
 pub fn estimators(columns: &Columns, with_model: bool, clip: f64) -> Vec<Named> {
-    let named = |estimator, terms| Named { estimator, parameter: None, terms };
-    let mut all =
-        vec![named("ips", weighting::ips(columns, clip)), named("snips", weighting::self_normalised(columns))];
+    let named = |estimator, consistent, terms| Named { estimator, parameter: None, consistent, terms };
+    let whole = clip.is_infinite();
+    let mut all = vec![
+        named("ips", whole, weighting::ips(columns, clip)),
+        named("snips", true, weighting::self_normalised(columns)),
+    ];
     if with_model {
-        all.insert(0, named("dm", direct::terms(columns)));
-        all.push(named("dr", doubly_robust::dr(columns, clip)));
-        all.push(named("sndr", doubly_robust::self_normalised(columns)));
+        all.insert(0, named("dm", false, direct::terms(columns)));
+        all.push(named("dr", whole, doubly_robust::dr(columns, clip)));
+        all.push(named("sndr", true, doubly_robust::self_normalised(columns)));
         all.push(tuned("switch-dr", columns, doubly_robust::switch));
         all.push(tuned("dr-os", columns, doubly_robust::shrunk));
     }
@@ -110,7 +115,8 @@ pub fn estimators(columns: &Columns, with_model: bool, clip: f64) -> Vec<Named> 
 fn tuned(estimator: &'static str, columns: &Columns, make: impl Fn(&Columns, f64) -> Terms) -> Named {
     let mut candidates: Vec<Terms> = CANDIDATES.iter().map(|parameter| make(columns, *parameter)).collect();
     let best = slope(&candidates, DELTA);
-    Named { estimator, parameter: Some(CANDIDATES[best]), terms: candidates.swap_remove(best) }
+    let (parameter, terms) = (CANDIDATES[best], candidates.swap_remove(best));
+    Named { estimator, parameter: Some(parameter), consistent: parameter.is_infinite(), terms }
 }
 
 /// Evaluates `chances` on `rounds`; without `predicted` only weights are used.
@@ -125,9 +131,8 @@ pub fn evaluate(
 ) -> Result<Report> {
     let columns = Columns::new(rounds, chances, predicted)?;
     let overlap = Overlap::of(rounds, chances, &columns.weight);
-    let reference = if predicted.is_some() { "dr" } else { "ips" };
     let all = || estimators(&columns, predicted.is_some(), config.clip);
-    report(&columns.reward, overlap, all, reference, config)
+    report(&columns.reward, overlap, all, config)
 }
 
 /// Evaluates slates; without an `outlook` only weights are used. IIPS is not among them: it needs marginal probabilities,
@@ -139,12 +144,12 @@ pub fn evaluate_slates(slates: &Slates, outlook: Option<&Outlook>, config: &Repo
     slates.check()?;
     let whole = slates.whole();
     let all = || {
-        let named = |estimator, terms| Named { estimator, parameter: None, terms };
+        let named = |estimator, terms| Named { estimator, parameter: None, consistent: true, terms };
         let mut all = vec![named("sips", slate::standard(slates)), named("rips", slate::reward_interaction(slates))];
         all.extend(outlook.map(|outlook| named("cascade-dr", slate::cascade_dr(slates, outlook))));
         all
     };
-    report(&whole.reward, Overlap::of_weights(&whole.weight), all, "rips", config)
+    report(&whole.reward, Overlap::of_weights(&whole.weight), all, config)
 }
 
 /// A report over the rewards of rounds or slates. `estimators` are made only if the log is not refused.
@@ -152,7 +157,6 @@ fn report(
     rewards: &[f64],
     overlap: Overlap,
     estimators: impl FnOnce() -> Vec<Named>,
-    reference: &str,
     config: &ReportConfig,
 ) -> Result<Report> {
     if !(config.confidence > 0.0 && config.confidence < 1.0) {
@@ -169,24 +173,25 @@ fn report(
         return Ok(report);
     }
     let named = estimators();
-    let terms: Vec<&Terms> = named.iter().map(|named| &named.terms).collect();
-    let unbiased = named.iter().position(|named| named.estimator == reference).unwrap_or(0);
-    let errors = choice::errors(&terms, unbiased);
-    report.chosen = Some(named[choice::smallest(&errors)].estimator.to_owned());
+    let errors = choice::errors(&named);
+    report.chosen = choice::smallest(&errors).map(|i| named[i].estimator.to_owned());
     report.estimates = named.iter().zip(&errors).map(|(named, error)| estimate(named, *error, config)).collect();
     Ok(report)
 }
 
 fn estimate(named: &Named, estimated_error: f64, config: &ReportConfig) -> Estimate {
     let Value { value, standard_error, interval } = named.terms.with_interval(config.confidence);
+    // What may be biased is as uncertain as its whole error.
+    let wider = estimated_error.sqrt() / standard_error.max(f64::MIN_POSITIVE);
+    let stretch = |end: f64| if standard_error > 0.0 { value + wider * (end - value) } else { end };
+    let bootstrap = || named.terms.bootstrap(config.resamples, config.confidence, config.seed);
     Estimate {
         estimator: named.estimator.to_owned(),
         parameter: named.parameter.filter(|parameter| parameter.is_finite()),
         value,
         standard_error,
-        interval,
-        bootstrap: (config.resamples > 0)
-            .then(|| named.terms.bootstrap(config.resamples, config.confidence, config.seed)),
+        interval: interval.map(stretch),
+        bootstrap: (config.resamples > 0).then(bootstrap),
         estimated_error,
     }
 }

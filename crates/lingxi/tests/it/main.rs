@@ -18,6 +18,7 @@ mod load;
 mod openapi;
 mod overload;
 mod page;
+mod proof;
 mod python;
 mod reasons;
 mod rebuild;

@@ -24,6 +24,9 @@ const PLACES: usize = 3;
 /// Runs of the published table.
 const RUNS: usize = 30;
 
+/// What to try when the sample cannot be read.
+const VERIFY: &str = "lingxi assets verify obp";
+
 /// The published table: estimator, mean relative error, its standard deviation.
 const PUBLISHED: [(&str, f64, f64); 7] = [
     ("dm", 0.156_876, 0.109_898),
@@ -44,6 +47,9 @@ pub fn run(args: &OpeArgs) -> Result<()> {
     let log = read_log(&data.join("random/all/all.csv"), items.values.len() / items.n_actions)?;
     let truth = read_log(&data.join("bts/all/all.csv"), log.n_actions)?.reward;
     let truth = truth.iter().sum::<f64>() / truth.len() as f64;
+    if let Some(file) = &args.chances {
+        return direct(file, &log, &items, truth, args);
+    }
     let by_place = policy(&place.join("policy/conf/prior_bts.yaml"), log.n_actions)?;
     let runs = args.runs.unwrap_or(RUNS);
     let stage = progress.stage("bootstrap the log", Some(runs as u64), Unit::Of("runs"));
@@ -53,7 +59,7 @@ pub fn run(args: &OpeArgs) -> Result<()> {
         .collect();
     let errors = errors?;
     stage.finish("");
-    let whole = whole_log(&log, &items, &by_place, args.seed)?;
+    let whole = whole_log(&log, &items, &by_place, args)?;
     let rows = rows(&errors);
     if args.json {
         return line(&rows, &whole, truth, runs, args.seed).print();
@@ -140,9 +146,44 @@ fn columns(rounds: &Rounds, items: &PerAction, by_place: &[f64], seed: u64) -> R
 }
 
 /// The value of the policy on the log as it is.
-fn whole_log(log: &Rounds, items: &PerAction, by_place: &[f64], seed: u64) -> Result<Report> {
-    let (_, chances, predicted) = columns(log, items, by_place, seed)?;
-    Ok(evaluate(log, &chances, Some(&predicted), &ReportConfig { seed, ..report::ReportConfig::default() })?)
+fn whole_log(log: &Rounds, items: &PerAction, by_place: &[f64], args: &OpeArgs) -> Result<Report> {
+    let (_, chances, predicted) = columns(log, items, by_place, args.seed)?;
+    let clip = args.clip.unwrap_or(f64::INFINITY);
+    let config = ReportConfig { seed: args.seed, clip, ..ReportConfig::default() };
+    Ok(evaluate(log, &chances, Some(&predicted), &config)?)
+}
+
+/// The value of somebody's policy beside that of the Thompson policy, as its own log has it.
+fn direct(file: &Path, log: &Rounds, items: &PerAction, thompson: f64, args: &OpeArgs) -> Result<()> {
+    let by_place = given(file, log.n_actions)?;
+    let report = whole_log(log, items, &by_place, args).map_err(|why| {
+        UserError::new(format!("{}: {why}", file.display()), "give one chance for each place and item")
+    })?;
+    if args.json {
+        let mut line = ResultLine::new("ope", Some("obp"), json!(report));
+        line.others.push(json!({ "kind": "own log", "policy": "thompson", "value": thompson }));
+        return line.print();
+    }
+    Ok(say(&format!("the Thompson policy's own log says {}\n{}", metric(thompson), words(&report)))?)
+}
+
+/// Chances as a person wrote them; what is not named is never shown.
+fn given(file: &Path, n_actions: usize) -> Result<Vec<f64>> {
+    let table = read_csv(file, "write CSV with the columns position, item and chance")?;
+    let position: Vec<usize> = column(&table, "position", |text| text.parse::<usize>().ok()?.checked_sub(1))?;
+    let item: Vec<usize> = column(&table, "item", |text| text.parse().ok())?;
+    let chance: Vec<f64> = column(&table, "chance", |text| text.parse().ok().filter(|p| (0.0..=1.0).contains(p)))?;
+    let mut out = vec![0.0; PLACES * n_actions];
+    for ((position, item), chance) in position.into_iter().zip(item).zip(chance) {
+        if position >= PLACES || item >= n_actions {
+            let got = format!("{}: position {}, item {item}", file.display(), position + 1);
+            return Err(
+                UserError::new(got, format!("positions are 1 to {PLACES}, items 0 to {}", n_actions - 1)).into()
+            );
+        }
+        out[position * n_actions + item] += chance;
+    }
+    Ok(out)
 }
 
 /// The chances of the Thompson policy at the start of the campaign, `[places, actions]`.
@@ -163,10 +204,8 @@ fn prior(text: &str, name: &str) -> Vec<f64> {
 }
 
 /// A table with a header, as strings.
-fn read_csv(path: &Path) -> Result<(Vec<String>, Vec<csv::StringRecord>)> {
-    let fail = |why: csv::Error| {
-        UserError::new(format!("cannot read {}", path.display()), "lingxi assets verify obp").because(why)
-    };
+fn read_csv(path: &Path, remedy: &str) -> Result<(Vec<String>, Vec<csv::StringRecord>)> {
+    let fail = |why: csv::Error| UserError::new(format!("cannot read {}", path.display()), remedy).because(why);
     let mut reader = csv::Reader::from_path(path).map_err(fail)?;
     let header = reader.headers().map_err(fail)?.iter().map(str::to_owned).collect();
     let rows: Result<Vec<csv::StringRecord>, csv::Error> = reader.records().collect();
@@ -179,10 +218,13 @@ fn column<T>(
     name: &str,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<Vec<T>> {
-    let at = table.0.iter().position(|column| column == name).with_context(|| format!("no column {name}"))?;
+    let missing = || UserError::new(format!("no column {name}"), format!("there are {}", table.0.join(", ")));
+    let at = table.0.iter().position(|column| column == name).ok_or_else(missing)?;
     let cell = |row: &csv::StringRecord| {
         let text = row.get(at).unwrap_or_default();
-        parse(text).with_context(|| format!("column {name}: unexpected {text:?}"))
+        let line = row.position().map_or(0, csv::Position::line);
+        let unexpected = || UserError::new(format!("line {line}, {name}: unexpected {text:?}"), "put the line right");
+        Ok(parse(text).ok_or_else(unexpected)?)
     };
     table.1.iter().map(cell).collect()
 }
@@ -198,7 +240,7 @@ fn ranks(table: &(Vec<String>, Vec<csv::StringRecord>), name: &str) -> Result<(V
 
 /// Features of the goods as obp prepares them: three categories as numbers, and one number.
 fn item_features(path: &Path) -> Result<PerAction> {
-    let table = read_csv(path)?;
+    let table = read_csv(path, VERIFY)?;
     let categories: Vec<Vec<usize>> =
         (1..4).map(|i| Ok(ranks(&table, &format!("item_feature_{i}"))?.0)).collect::<Result<_>>()?;
     let number: Vec<f64> = column(&table, "item_feature_0", |text| text.parse().ok())?;
@@ -208,7 +250,7 @@ fn item_features(path: &Path) -> Result<PerAction> {
 
 /// A log as obp prepares it: contexts are the shopper's four categories, one-hot without the first of each.
 fn read_log(path: &Path, n_actions: usize) -> Result<Rounds> {
-    let table = read_csv(path)?;
+    let table = read_csv(path, VERIFY)?;
     let categories: Vec<(Vec<usize>, usize)> =
         (0..4).map(|i| ranks(&table, &format!("user_feature_{i}"))).collect::<Result<_>>()?;
     let one_hot = |i: usize| {
