@@ -1,8 +1,8 @@
 //! What does an experiment say now?
 //!
-//! Named totals come in, one [`Analysis`] goes out: sizes, means, every arm's difference from the control with an always-valid
-//! and a one-look interval, with CUPED where a past is known, and the verdict of the guardrail. With several arms the risk
-//! alpha is divided among them (Bonferroni).
+//! Named totals come in, one [`Analysis`] goes out: sizes, means, every arm's difference from the control with an
+//! always-valid and a one-look interval, with CUPED where a past is known, and the verdict of the guardrail. With
+//! several arms the risk alpha is divided among them (Bonferroni).
 
 use super::difference::{Difference, difference, theta};
 use super::guard::{Guardrail, Verdict, judge};

@@ -1,9 +1,9 @@
 //! Which arm is a shopper in?
 //!
-//! The experiments and a shopper's id come in, arms go out, the same for ever: places are hashes of salt and id, so nothing
-//! is stored and no two servers disagree. Experiments of one layer share its shoppers: each takes a part of the layer, and
-//! nobody is in two of them. Layers have salts of their own and so have experiments, hence what one does to a shopper is
-//! independent of what another does (Tang et al., KDD 2010, "Overlapping experiment infrastructure").
+//! The experiments and a shopper's id come in, arms go out, the same for ever: places are hashes of salt and id, so
+//! nothing is stored and no two servers disagree. Experiments of one layer share its shoppers: each takes a part of the
+//! layer, and nobody is in two of them. Layers have salts of their own and so have experiments, hence what one does to
+//! a shopper is independent of what another does (Tang et al., KDD 2010, "Overlapping experiment infrastructure").
 
 use crate::{EvalError, Result};
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,9 @@
 //! How do two arms differ?
 //!
-//! The totals of an arm and of the control come in, the difference of their means and its variance go out, plain or with
-//! CUPED (Deng et al., WSDM 2013): from each value is taken what the shopper's past foretells, theta (x - mean x) with
-//! theta = cov(y, x) / var(x) pooled within arms. The expected difference stays, the variance falls by the squared correlation.
+//! The totals of an arm and of the control come in, the difference of their means and its variance go out, plain or
+//! with CUPED (Deng et al., WSDM 2013): from each value is taken what the shopper's past foretells, theta (x - mean x)
+//! with theta = cov(y, x) / var(x) pooled within arms. The expected difference stays, the variance falls by the squared
+//! correlation.
 
 use super::totals::ArmTotals;
 use serde::{Deserialize, Serialize};

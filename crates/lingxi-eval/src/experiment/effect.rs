@@ -1,10 +1,11 @@
 //! What does being recommended do, when nobody ran an experiment?
 //!
-//! Rows of a log come in: whether the item was recommended, what came of it, and what decided on it; out go the average
-//! effect and the effect in each group with intervals. Augmented inverse propensity weighting (Robins et al. 1994), cross-fitted
-//! (Chernozhukov et al., arXiv 1608.00060): with e(x) the chance of being recommended and m1, m0 the expected outcome with and
-//! without, each row says m1 - m0 + t (y - m1) / e - (1 - t) (y - m0) / (1 - e); the effect is the mean of the rows and their
-//! spread its interval. It is right if either e or m is, provided that nothing else decided on both.
+//! Rows of a log come in: whether the item was recommended, what came of it, and what decided on it; out go the
+//! average effect and the effect in each group with intervals, those of the groups wide enough to hold all at once
+//! (Bonferroni). Augmented inverse propensity weighting (Robins et al. 1994), cross-fitted (Chernozhukov et al., arXiv
+//! 1608.00060): with e(x) the chance of being recommended and m1, m0 the expected outcome with and without, each row
+//! says m1 - m0 + t (y - m1) / e - (1 - t) (y - m0) / (1 - e); the effect is the mean of the rows and their spread its
+//! interval. It is right if either e or m is, provided that nothing else decided on both.
 
 use super::linear::Linear;
 use crate::ope::logistic::Logistic;
@@ -36,7 +37,7 @@ pub struct Exposures {
 /// How the effect is estimated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EffectConfig {
-    /// Confidence of the intervals.
+    /// Confidence of the interval of the average, and of those of all groups together.
     pub confidence: f64,
     /// Parts that are predicted by the others.
     pub folds: usize,
@@ -99,15 +100,19 @@ pub fn estimate(log: &Exposures, config: &EffectConfig) -> Result<Effects> {
             100.0 * TOO_MANY_CLIPPED
         )
     });
-    let of = |name: &str, rows: Vec<usize>| {
+    // Several groups are several chances to be wrong: together they keep the confidence that the average has alone.
+    let of_groups = 1.0 - (1.0 - config.confidence) / log.groups.len().max(1) as f64;
+    let of = |name: &str, rows: Vec<usize>, confidence: f64| {
         let chosen: Vec<f64> = rows.iter().map(|&i| scores[i]).collect();
         let terms = Terms { correction: vec![0.0; chosen.len()], base: chosen, norm: None };
-        let effect = terms.with_interval(config.confidence);
+        let effect = terms.with_interval(confidence);
         Effect { group: name.into(), rows: rows.len(), effect, naive: naive(log, &rows) }
     };
     let members = |group: u32| (0..log.outcome.len()).filter(|&i| log.group[i] == group).collect();
-    let groups = log.groups.iter().enumerate().map(|(group, name)| of(name, members(group as u32))).collect();
-    Ok(Effects { average: of("all", (0..log.outcome.len()).collect()), groups, clipped, refusal })
+    let groups =
+        log.groups.iter().enumerate().map(|(group, name)| of(name, members(group as u32), of_groups)).collect();
+    let average = of("all", (0..log.outcome.len()).collect(), config.confidence);
+    Ok(Effects { average, groups, clipped, refusal })
 }
 
 fn check(log: &Exposures, config: &EffectConfig) -> Result<()> {

@@ -1,8 +1,8 @@
 //! Is the estimated effect right?
 //!
-//! Simulated logs whose truth is known come in, one per seed; out goes how often the interval held the true effect, over all
-//! and in each group, beside the naive difference. Shoppers who like a category are recommended more of it and buy more of it
-//! anyway, so the naive difference is too large; three groups have different effects, one of them none.
+//! Simulated logs whose truth is known come in, one per seed; out goes how often the interval held the true effect,
+//! over all and in each group, beside the naive difference. Shoppers who like a category are recommended more of it and
+//! buy more of it anyway, so the naive difference is too large; three groups have different effects, one of them none.
 
 use super::effect::{EffectConfig, Effects, Exposures, estimate};
 use crate::ope::logistic::sigmoid;
@@ -48,7 +48,7 @@ pub struct Trials {
     pub runs: usize,
     /// Rows of each log.
     pub rows: usize,
-    /// Confidence of the intervals.
+    /// Confidence of the interval of the average, and of those of all groups together.
     pub confidence: f64,
     /// The average effect.
     pub average: Held,

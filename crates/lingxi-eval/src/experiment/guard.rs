@@ -1,8 +1,8 @@
 //! Must an arm be stopped?
 //!
-//! The always-valid interval of an arm's difference comes in, a verdict goes out. As the interval holds however often one
-//! looks, a program may ask after every shopper and stop an arm by itself, and stops a harmless one at most with the
-//! risk alpha.
+//! The always-valid interval of an arm's difference comes in, a verdict goes out. As the interval holds however often
+//! one looks, a program may ask after every shopper and stop an arm by itself, and stops a harmless one at most with
+//! the risk alpha.
 
 use super::ratio::RatioCheck;
 use serde::{Deserialize, Serialize};

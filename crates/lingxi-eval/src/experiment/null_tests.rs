@@ -1,9 +1,10 @@
 //! Is the promised risk held, however often one looks?
 //!
-//! Simulated A/A tests come out of a seed: both arms do the same, shoppers come one by one, and after each of them somebody
-//! looks. Counted is in how many tests a difference was ever called: by the always-valid interval, with and without CUPED,
-//! and, to show why that is needed, by looking again and again at an interval that is meant for one look. Shoppers are dealt
-//! by the real hash, their metric is either a rate (bought or not) or money (mostly 0, otherwise log-normal).
+//! Simulated A/A tests come out of a seed: both arms do the same, shoppers come one by one, and after each of them
+//! somebody looks. Counted is in how many tests a difference was ever called: by the always-valid interval, with and
+//! without CUPED, and, to show why that is needed, by looking again and again at an interval that is meant for one
+//! look. Shoppers are dealt by the real hash, their metric is either a rate (bought or not) or money (mostly 0,
+//! otherwise log-normal).
 
 use super::assign::{Arm, Experiment};
 use super::difference::{difference, theta};

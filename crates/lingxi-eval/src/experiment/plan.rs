@@ -1,9 +1,9 @@
 //! How many shoppers, how many days?
 //!
-//! What the metric is like and which lift matters come in, numbers of shoppers and days go out, for one look at the end and
-//! for looking always. N = (z(1 - alpha / 2) + z(power))^2 s^2 (1 - c^2) (1 / p + 1 / (1 - p)) / d^2, where s is the
-//! metric's deviation, c its correlation with its past (CUPED), p the part in the tested arm and d the difference; looking
-//! always needs the N at which half the always-valid interval and z(power) standard errors fit into d.
+//! What the metric is like and which lift matters come in, numbers of shoppers and days go out, for one look at the end
+//! and for looking always. N = (z(1 - alpha / 2) + z(power))^2 s^2 (1 - c^2) (1 / p + 1 / (1 - p)) / d^2, where s is
+//! the metric's deviation, c its correlation with its past (CUPED), p the part in the tested arm and d the difference;
+//! looking always needs the N at which half the always-valid interval and z(power) standard errors fit into d.
 
 use super::difference::standard;
 use super::sequential::Sequential;

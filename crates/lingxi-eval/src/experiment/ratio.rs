@@ -1,7 +1,7 @@
 //! Have the arms the sizes that they should have?
 //!
-//! Counts and meant shares come in, Pearson's chi-square test goes out. A mismatch says that shoppers were lost or counted
-//! twice in one arm, and then nothing else about the test can be believed (Fabijan et al., KDD 2019).
+//! Counts and meant shares come in, Pearson's chi-square test goes out. A mismatch says that shoppers were lost or
+//! counted twice in one arm, and then nothing else about the test can be believed (Fabijan et al., KDD 2019).
 
 use crate::{EvalError, Result};
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! An experiment while it runs: what a server holds, shows and saves.
 //!
-//! Shoppers are dealt, what they did is added, and whenever somebody or something looks, arms that surely lose are stopped:
-//! from then on their shoppers get the control and are no longer counted. What a stopped arm said last is kept. All of it is
-//! plain data; a server that saves it after each look goes on where it was.
+//! Shoppers are dealt, what they did is added, and whenever somebody or something looks, arms that surely lose are
+//! stopped: from then on their shoppers get the control and are no longer counted. What a stopped arm said last is
+//! kept. All of it is plain data; a server that saves it after each look goes on where it was.
 
 use super::analysis::{Analysis, AnalysisConfig, Comparison, NamedArm, analyse};
 use super::assign::Experiment;

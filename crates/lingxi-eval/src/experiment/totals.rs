@@ -1,8 +1,8 @@
 //! All that is kept of an arm while it runs.
 //!
-//! Shoppers come in one by one, with what they did and what they did before the test; six numbers stay, from which means,
-//! variances and the covariance follow (Welford's updates, so that large totals lose nothing). They merge, serialise, and
-//! never grow.
+//! Shoppers come in one by one, with what they did and what they did before the test; six numbers stay, from which
+//! means, variances and the covariance follow (Welford's updates, so that large totals lose nothing). They merge,
+//! serialise, and never grow.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,10 +1,10 @@
 //! Which estimate is to be believed?
 //!
-//! Several estimates of one value come in, an estimated mean squared error of each goes out, and the smallest is chosen: a rule
-//! that is stated before the numbers are seen. The variance of an estimate is that of its influences. IPS, SNIPS, DR and
-//! SNDR come as near to the truth as one likes with enough rounds, so variance is all their error. DM, Switch-DR, DRos and
-//! whatever is clipped need not: to their variance is added the squared distance from the consistent estimate that varies
-//! least, which overstates their bias rather than hides it.
+//! Several estimates of one value come in, an estimated mean squared error of each goes out, and the smallest is
+//! chosen: a rule that is stated before the numbers are seen. The variance of an estimate is that of its influences.
+//! IPS, SNIPS, DR and SNDR come as near to the truth as one likes with enough rounds, so variance is all their error.
+//! DM, Switch-DR, DRos and whatever is clipped need not: to their variance is added the squared distance from the
+//! consistent estimate that varies least, which overstates their bias rather than hides it.
 
 use super::report::Named;
 use super::terms::variance;
@@ -15,7 +15,7 @@ pub const RULE: &str = "the smallest estimated mean squared error: the variance 
 
 /// The estimated mean squared error of each estimate.
 pub fn errors(estimates: &[Named]) -> Vec<f64> {
-    let variances: Vec<f64> = estimates.iter().map(|named| own_variance(named)).collect();
+    let variances: Vec<f64> = estimates.iter().map(own_variance).collect();
     let consistent = (0..estimates.len()).filter(|&i| estimates[i].consistent);
     let least = consistent.min_by(|&a, &b| variances[a].total_cmp(&variances[b]));
     let reference = least.map(|i| estimates[i].terms.value());

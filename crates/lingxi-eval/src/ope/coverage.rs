@@ -1,7 +1,7 @@
 //! Do the intervals cover, and does the rule choose well?
 //!
-//! Made-up logs whose truth is known come in, one per seed, each from a world of its own; out go, for every estimator and
-//! for the one that the rule chose, how often the interval held the truth and how far off the value was.
+//! Made-up logs whose truth is known come in, one per seed, each from a world of its own; out go, for every estimator
+//! and for the one that the rule chose, how often the interval held the truth and how far off the value was.
 
 use super::report::{Report, ReportConfig, evaluate, relative_error};
 use super::reward_model::{RewardModelConfig, one_hot, predict};

@@ -1,11 +1,11 @@
 //! Logistic regression with a ridge, fitted by Newton's method.
 //!
-//! Rows of features and responses in [0, 1] come in, a [`Logistic`] goes out: the minimum of
-//! |w|^2 / 2 + strength * (sum of log losses), the intercept free, as scikit-learn's `LogisticRegression(C = strength)`
-//! has it. With a few dozen features a handful of Newton steps reach it to machine precision; a general optimiser (argmin,
-//! linfa-logistic) would bring an array library of its own for less.
+//! Rows of features and responses in [0, 1] come in, a [`Logistic`] goes out: the minimum of |w|^2 / 2 + strength *
+//! (sum of log losses), the intercept free, as scikit-learn's `LogisticRegression(C = strength)` has it. With a few
+//! dozen features a handful of Newton steps reach it to machine precision; a general optimiser (argmin, linfa-logistic)
+//! would bring an array library of its own for less.
 
-use super::rounds::PerAction;
+use super::rounds::Grid;
 use crate::{EvalError, Result};
 use faer::prelude::Solve;
 use faer::{Col, Mat, Side};
@@ -74,7 +74,7 @@ impl Logistic {
     }
 
     /// Its predictions for every action, where features are those of the round, then those of the action.
-    pub(crate) fn predict_actions(&self, context: &[f64], actions: &PerAction, out: &mut [f64]) {
+    pub(crate) fn predict_actions(&self, context: &[f64], actions: &Grid, out: &mut [f64]) {
         let (of_context, of_action) = self.weights.split_at(context.len());
         let start = dot(of_context, context) + self.intercept;
         for (action, out) in out.iter_mut().enumerate() {

@@ -1,9 +1,9 @@
 //! What is still to come from a place on?
 //!
-//! A shop's log seldom says more of a place than where it is and whether the best eligible item stood there. Slates with
-//! that come in, an [`Outlook`] for cascade DR goes out: the mean reward still to come under the evaluation policy for each
-//! place and case, learnt backwards from the last place (Kiyohara et al., arXiv 2202.01562, section 4.2) and cross-fitted: even
-//! slates are predicted from odd ones and odd from even.
+//! A shop's log seldom says more of a place than where it is and whether the best eligible item stood there. Slates
+//! with that come in, an [`Outlook`] for cascade DR goes out: the mean reward still to come under the evaluation policy
+//! for each place and case, learnt backwards from the last place (Kiyohara et al., arXiv 2202.01562, section 4.2) and
+//! cross-fitted: even slates are predicted from odd ones and odd from even.
 
 use super::slate::{Outlook, Slates};
 
@@ -37,7 +37,8 @@ fn expected(of: [f64; 2], chance_of_best: f64) -> f64 {
     chance_of_best * of[1] + (1.0 - chance_of_best) * of[0]
 }
 
-/// For each place the mean reward to come where the best item stood (1) and where it did not (0). What no slate shows is 0.
+/// For each place the mean reward to come where the best item stood (1) and where it did not (0). What no slate shows
+/// is 0.
 fn learn(slates: &Slates, cases: &Cases, longest: usize, learns: impl Fn(usize) -> bool) -> Vec<[f64; 2]> {
     let mut means = vec![[0.0; 2]; longest + 1];
     for k in (0..longest).rev() {

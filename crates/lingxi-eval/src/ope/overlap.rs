@@ -1,9 +1,9 @@
 //! Can this log answer for that policy at all?
 //!
-//! Importance weights come in; out go the effective sample size of Kish, (sum w)^2 / sum w^2, what the evaluation policy
-//! wants and the log never shows, and, where either is beyond its bar, a refusal in words instead of a number.
+//! Importance weights come in; out go the effective sample size of Kish, (sum w)^2 / sum w^2, what the evaluation
+//! policy wants and the log never shows, and, where either is beyond its bar, a refusal in words instead of a number.
 
-use super::rounds::{PerAction, Rounds};
+use super::rounds::{Grid, Rounds};
 use super::terms::{mean, variance};
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +57,7 @@ impl Overlap {
     }
 
     /// Of weights, and of what the log never shows.
-    pub fn of(rounds: &Rounds, chances: &PerAction, weights: &[f64]) -> Overlap {
+    pub fn of(rounds: &Rounds, chances: &Grid, weights: &[f64]) -> Overlap {
         let mut seen = vec![false; rounds.n_actions * rounds.n_positions];
         let cell = |position: u32, action: usize| position as usize * rounds.n_actions + action;
         for (action, position) in rounds.action.iter().zip(&rounds.position) {

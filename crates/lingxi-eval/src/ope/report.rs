@@ -2,7 +2,7 @@
 
 use super::choice;
 use super::overlap::{Bars, Overlap};
-use super::rounds::{PerAction, Rounds};
+use super::rounds::{Grid, Rounds};
 use super::slate::{Outlook, Slates};
 use super::terms::{Columns, Terms, Value, mean};
 use super::tuning::{CANDIDATES, DELTA, slope};
@@ -123,20 +123,15 @@ fn tuned(estimator: &'static str, columns: &Columns, make: impl Fn(&Columns, f64
 ///
 /// # Errors
 /// Columns that do not fit each other; settings outside their range.
-pub fn evaluate(
-    rounds: &Rounds,
-    chances: &PerAction,
-    predicted: Option<&PerAction>,
-    config: &ReportConfig,
-) -> Result<Report> {
+pub fn evaluate(rounds: &Rounds, chances: &Grid, predicted: Option<&Grid>, config: &ReportConfig) -> Result<Report> {
     let columns = Columns::new(rounds, chances, predicted)?;
     let overlap = Overlap::of(rounds, chances, &columns.weight);
     let all = || estimators(&columns, predicted.is_some(), config.clip);
     report(&columns.reward, overlap, all, config)
 }
 
-/// Evaluates slates; without an `outlook` only weights are used. IIPS is not among them: it needs marginal probabilities,
-/// which a log of probabilities given the places above does not have.
+/// Evaluates slates; without an `outlook` only weights are used. IIPS is not among them: it needs marginal
+/// probabilities, which a log of probabilities given the places above does not have.
 ///
 /// # Errors
 /// Columns that do not fit each other; settings outside their range.

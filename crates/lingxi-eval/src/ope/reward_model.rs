@@ -2,11 +2,11 @@
 //!
 //! Rounds and features of the actions come in, a predicted reward of every action in every round goes out. One logistic
 //! regression per position over the features of the round and of the action, as obp's `RegressionModel` has it, and
-//! cross-fitted (Chernozhukov et al., arXiv 1608.00060): a round is predicted by models that did not see it, which doubly
-//! robust estimators need for their intervals.
+//! cross-fitted (Chernozhukov et al., arXiv 1608.00060): a round is predicted by models that did not see it, which
+//! doubly robust estimators need for their intervals.
 
 use super::logistic::Logistic;
-use super::rounds::{PerAction, Rounds};
+use super::rounds::{Grid, Rounds};
 use crate::{EvalError, Result};
 use rand::seq::SliceRandom;
 use rand::{SeedableRng, rngs::StdRng};
@@ -29,18 +29,21 @@ impl Default for RewardModelConfig {
 }
 
 /// Features of actions that say only which one it is.
-pub fn one_hot(n_actions: usize) -> PerAction {
+pub fn one_hot(n_actions: usize) -> Grid {
     let values = (0..n_actions * n_actions).map(|i| f64::from(u8::from(i / n_actions == i % n_actions))).collect();
-    PerAction { n_actions, values }
+    Grid { width: n_actions, values }
 }
 
 /// Predicts the reward of every action. `features`: one row per action.
 ///
 /// # Errors
 /// Columns that do not fit, or a position that a fold never saw.
-pub fn predict(rounds: &Rounds, features: &PerAction, config: &RewardModelConfig) -> Result<PerAction> {
+pub fn predict(rounds: &Rounds, features: &Grid, config: &RewardModelConfig) -> Result<Grid> {
     rounds.check()?;
-    let n = rounds.len();
+    let (n, expected) = (rounds.len(), rounds.n_actions * features.width);
+    if features.values.len() != expected {
+        return Err(EvalError::Length { what: "features of actions", expected, got: features.values.len() });
+    }
     if config.folds == 0 || config.folds > n {
         let (field, expected, got) = ("folds", "from 1 to the number of rounds", config.folds.to_string());
         return Err(EvalError::Config { field, expected, got });
@@ -50,7 +53,7 @@ pub fn predict(rounds: &Rounds, features: &PerAction, config: &RewardModelConfig
     let mut fold_of = vec![0; n];
     order.iter().enumerate().for_each(|(rank, &i)| fold_of[i] = rank * config.folds / n);
     let scale = Scale::of(&rounds.reward);
-    let mut out = PerAction { n_actions: rounds.n_actions, values: vec![0.0; n * rounds.n_actions] };
+    let mut out = Grid { width: rounds.n_actions, values: vec![0.0; n * rounds.n_actions] };
     for fold in 0..config.folds {
         let learns = |i: &usize| config.folds == 1 || fold_of[*i] != fold;
         let models = models(rounds, features, &scale, config.strength, &learns)?;
@@ -66,12 +69,12 @@ pub fn predict(rounds: &Rounds, features: &PerAction, config: &RewardModelConfig
 /// One model per position.
 fn models(
     rounds: &Rounds,
-    features: &PerAction,
+    features: &Grid,
     scale: &Scale,
     strength: f64,
     learns: &dyn Fn(&usize) -> bool,
 ) -> Result<Vec<Logistic>> {
-    let dim = rounds.dim + features.n_actions;
+    let dim = rounds.dim + features.width;
     let of_position = |position: u32| {
         let rows: Vec<usize> = (0..rounds.len()).filter(|&i| rounds.position[i] == position).filter(learns).collect();
         if rows.is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! One row is one round: who asked (context), what was shown (action) and where (position), what came of it (reward),
 //! and with which probability the logging policy showed it (propensity). What a policy or a reward model says of every
-//! action of every round is a [`PerAction`].
+//! action of every round is a [`Grid`].
 
 use crate::{EvalError, Result};
 
@@ -103,34 +103,35 @@ impl Rounds {
     }
 }
 
-/// A number for every action of every round at the position of that round: chances of a policy, or predicted rewards.
+/// Rows of numbers of one width: for each round the chances or the predicted rewards of every action at its position,
+/// or for each action its features.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct PerAction {
-    /// Numbers per round.
-    pub n_actions: usize,
-    /// Row-major `[rounds, n_actions]`.
+pub struct Grid {
+    /// Numbers per row.
+    pub width: usize,
+    /// Row-major.
     pub values: Vec<f64>,
 }
 
-impl PerAction {
-    /// The numbers of a round.
-    pub fn row(&self, round: usize) -> &[f64] {
-        &self.values[round * self.n_actions..(round + 1) * self.n_actions]
+impl Grid {
+    /// The numbers of a round, or an action.
+    pub fn row(&self, row: usize) -> &[f64] {
+        &self.values[row * self.width..(row + 1) * self.width]
     }
 
     /// The same distribution for every round of a position: `by_position` is row-major `[positions, actions]`.
-    pub fn by_position(by_position: &[f64], n_actions: usize, position: &[u32]) -> PerAction {
+    pub fn by_position(by_position: &[f64], n_actions: usize, position: &[u32]) -> Grid {
         let row = |at: &u32| &by_position[*at as usize * n_actions..(*at as usize + 1) * n_actions];
-        PerAction { n_actions, values: position.iter().flat_map(row).copied().collect() }
+        Grid { width: n_actions, values: position.iter().flat_map(row).copied().collect() }
     }
 
     /// Whether it fits `rounds`; with `chances`, whether every row is a distribution.
     pub(crate) fn check(&self, rounds: &Rounds, what: &'static str, chances: bool) -> Result<()> {
         let expected = rounds.len() * rounds.n_actions;
-        if self.n_actions != rounds.n_actions || self.values.len() != expected {
+        if self.width != rounds.n_actions || self.values.len() != expected {
             return Err(EvalError::Length { what, expected, got: self.values.len() });
         }
-        for (round, row) in self.values.chunks_exact(self.n_actions).enumerate() {
+        for (round, row) in self.values.chunks_exact(self.width).enumerate() {
             let sum: f64 = row.iter().sum();
             let sound =
                 if chances { (sum - 1.0).abs() < 1e-6 && row.iter().all(|p| *p >= 0.0) } else { sum.is_finite() };

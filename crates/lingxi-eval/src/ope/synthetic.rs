@@ -1,13 +1,13 @@
 //! Logs whose truth is known, as obp's `SyntheticBanditDataset` makes them.
 //!
-//! Contexts x are standard normal; with x' = (1, x) and a' = (1, one-hot of a) the expected reward is
-//! q(x, a) = sigmoid(x' M a' + u x' + v a' - shift), all coefficients uniform on [-1, 1] (obp 0.5, `logistic_reward_function`,
+//! Contexts x are standard normal; with x' = (1, x) and a' = (1, one-hot of a) the expected reward is q(x, a) =
+//! sigmoid(x' M a' + u x' + v a' - shift), all coefficients uniform on [-1, 1] (obp 0.5, `logistic_reward_function`,
 //! degree 1). The logging policy is softmax(beta q(x, .)), rewards are drawn with probability q. obp takes `shift`
-//! (mean / standard deviation of the logits) from each batch, so that its truth moves with the batch; here it belongs to
-//! the world.
+//! (mean / standard deviation of the logits) from each batch, so that its truth moves with the batch; here it belongs
+//! to the world.
 
 use super::logistic::sigmoid;
-use super::rounds::{PerAction, Rounds};
+use super::rounds::{Grid, Rounds};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -85,9 +85,9 @@ impl World {
     }
 
     /// What `policy` would do in each round.
-    pub fn chances(&self, rounds: &Rounds, policy: Softmax) -> PerAction {
+    pub fn chances(&self, rounds: &Rounds, policy: Softmax) -> Grid {
         let row = |i: usize| policy.chances(&self.expected(rounds.context(i)));
-        PerAction { n_actions: self.n_actions, values: (0..rounds.len()).flat_map(row).collect() }
+        Grid { width: self.n_actions, values: (0..rounds.len()).flat_map(row).collect() }
     }
 
     /// What `policy` truly earns, over contexts that no log holds.

@@ -1,11 +1,12 @@
 //! What every estimator is made of.
 //!
-//! Four [`Columns`] say all that an estimator reads of a round: its importance weight w = p_e(a|x) / p_b(a|x), its reward
-//! r, the predicted reward of what was shown q(x, a) and of what the evaluation policy would show q(x, p_e) = sum over a of
-//! p_e(a|x) q(x, a). Out of them every estimator makes [`Terms`]: value = mean(base) + mean(correction) / mean(norm), where
-//! the norm is 1 unless the estimator normalises itself. Values, standard errors and bootstrap intervals are those of terms.
+//! Four [`Columns`] say all that an estimator reads of a round: its importance weight w = p_e(a|x) / p_b(a|x), its
+//! reward r, the predicted reward of what was shown q(x, a) and of what the evaluation policy would show q(x, p_e) =
+//! sum over a of p_e(a|x) q(x, a). Out of them every estimator makes [`Terms`]: value = mean(base) + mean(correction) /
+//! mean(norm), where the norm is 1 unless the estimator normalises itself. Values, standard errors and bootstrap
+//! intervals are those of terms.
 
-use super::rounds::{PerAction, Rounds};
+use super::rounds::{Grid, Rounds};
 use crate::{Result, interval};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -28,14 +29,14 @@ impl Columns {
     ///
     /// # Errors
     /// Columns that do not fit each other, rows of chances that are no distribution, propensities outside (0, 1].
-    pub fn new(rounds: &Rounds, chances: &PerAction, predicted: Option<&PerAction>) -> Result<Columns> {
+    pub fn new(rounds: &Rounds, chances: &Grid, predicted: Option<&Grid>) -> Result<Columns> {
         rounds.check()?;
         chances.check(rounds, "chances of the evaluation policy", true)?;
         if let Some(predicted) = predicted {
             predicted.check(rounds, "predicted rewards", false)?;
         }
-        let taken = |of: &PerAction, i: usize| of.row(i)[rounds.action[i] as usize];
-        let expected = |of: &PerAction, i: usize| {
+        let taken = |of: &Grid, i: usize| of.row(i)[rounds.action[i] as usize];
+        let expected = |of: &Grid, i: usize| {
             let (q, p) = (of.row(i), chances.row(i));
             let total: f64 = p.iter().sum();
             q.iter().zip(p).map(|(q, p)| q * p).sum::<f64>() / total
@@ -88,8 +89,8 @@ impl Terms {
         self.norm.as_deref().map_or(1.0, mean)
     }
 
-    /// One number per round whose mean is the estimate and whose spread is its uncertainty: the influence of each round,
-    /// base + (correction - R norm) / mean(norm) + R with R = mean(correction) / mean(norm).
+    /// One number per round whose mean is the estimate and whose spread is its uncertainty: the influence of each
+    /// round, base + (correction - R norm) / mean(norm) + R with R = mean(correction) / mean(norm).
     pub fn influences(&self) -> Vec<f64> {
         let plain = self.base.iter().zip(&self.correction);
         let Some(norm) = &self.norm else { return plain.map(|(b, c)| b + c).collect() };

@@ -1,9 +1,9 @@
 //! How likely is each action in each place under Thompson sampling?
 //!
-//! Beta posteriors of click rates come in, the probability of every action in every place of a slate goes out, where a slate
-//! shows the actions with the largest draws in order. obp counts a million simulated draws; here the probability is
-//! integrated: action a takes place k if exactly k of the others draw above it, so P(a, k) = integral of
-//! P(k others above x) dF_a(x), the inner probability being Poisson-binomial.
+//! Beta posteriors of click rates come in, the probability of every action in every place of a slate goes out, where a
+//! slate shows the actions with the largest draws in order. obp counts a million simulated draws; here the probability
+//! is integrated: action a takes place k if exactly k of the others draw above it, so P(a, k) = integral of P(k others
+//! above x) dF_a(x), the inner probability being Poisson-binomial.
 
 use statrs::distribution::{Beta, ContinuousCDF};
 use statrs::statistics::Distribution;
@@ -12,7 +12,8 @@ use statrs::statistics::Distribution;
 const REACH: i32 = 9;
 const FINE: i32 = 12;
 
-/// Row-major `[places, actions]` chances of actions whose rates are Beta(alpha, beta). `None` if a parameter is not positive.
+/// Row-major `[places, actions]` chances of actions whose rates are Beta(alpha, beta). `None` if a parameter is not
+/// positive.
 pub fn chances(alpha: &[f64], beta: &[f64], places: usize) -> Option<Vec<f64>> {
     let posteriors: Vec<Beta> = alpha.iter().zip(beta).map(|(a, b)| Beta::new(*a, *b).ok()).collect::<Option<_>>()?;
     let n = posteriors.len();

@@ -1,8 +1,8 @@
 //! Inverse propensity scores: weigh each reward by how much more often the evaluation policy would have met it.
 //!
-//! V_IPS = mean of min(w, clip) r (Horvitz and Thompson 1952; clipping: Strehl et al., arXiv 1003.0120). Without clipping
-//! it is unbiased, at the price of its variance. V_SNIPS = sum of w r / sum of w (Swaminathan and Joachims, NeurIPS 2015):
-//! slightly biased, bounded by the rewards.
+//! V_IPS = mean of min(w, clip) r (Horvitz and Thompson 1952; clipping: Strehl et al., arXiv 1003.0120). Without
+//! clipping it is unbiased, at the price of its variance. V_SNIPS = sum of w r / sum of w (Swaminathan and Joachims,
+//! NeurIPS 2015): slightly biased, bounded by the rewards.
 
 use super::terms::{Columns, Terms};
 

@@ -24,4 +24,5 @@ fn of_a_hundred_simulated_logs_the_interval_holds_the_true_effect_in_95() {
     }
     let trials = effect_trials::run(100, 4000, 1, &|| ()).unwrap();
     assert!(trials.average.covered >= 95, "{trials:#?}");
+    assert!(trials.groups.iter().all(|group| group.covered >= 95), "{trials:#?}");
 }

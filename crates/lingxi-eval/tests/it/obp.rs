@@ -6,7 +6,7 @@
 use crate::venv;
 use lingxi_eval::ope::slate::{self, Outlook, Slates};
 use lingxi_eval::ope::tuning::slope;
-use lingxi_eval::ope::{Columns, PerAction, Rounds, Terms, direct, doubly_robust, weighting};
+use lingxi_eval::ope::{Columns, Grid, Rounds, Terms, direct, doubly_robust, weighting};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ impl Reference {
             let one =
                 |i: usize, a: usize| of(name)[(i * self.actions + a) * self.positions + rounds.position[i] as usize];
             let row = |i: usize| (0..self.actions).map(move |a| one(i, a));
-            PerAction { n_actions: self.actions, values: (0..rounds.len()).flat_map(row).collect() }
+            Grid { width: self.actions, values: (0..rounds.len()).flat_map(row).collect() }
         };
         let (chances, predicted) = (at_position("action_dist"), at_position("estimated_rewards_by_reg_model"));
         Columns::new(&rounds, &chances, Some(&predicted)).unwrap()

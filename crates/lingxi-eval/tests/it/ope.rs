@@ -7,7 +7,7 @@ use lingxi_eval::ope::outlook::{Cases, outlook};
 use lingxi_eval::ope::reward_model::{RewardModelConfig, one_hot, predict};
 use lingxi_eval::ope::slate::Slates;
 use lingxi_eval::ope::synthetic::{Softmax, World};
-use lingxi_eval::ope::{Bars, PerAction, ReportConfig, Rounds, evaluate, evaluate_slates};
+use lingxi_eval::ope::{Bars, Grid, ReportConfig, Rounds, evaluate, evaluate_slates};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -67,9 +67,9 @@ fn a_policy_that_the_log_hardly_met_is_refused_and_nothing_is_estimated() {
 fn an_action_that_was_never_logged_cannot_be_evaluated() {
     let (_, mut rounds) = log(400);
     rounds.n_actions = 7;
-    let mut row = vec![0.0; 7];
+    let mut row = [0.0; 7];
     (row[0], row[6]) = (0.5, 0.5);
-    let chances = PerAction { n_actions: 7, values: row.repeat(400) };
+    let chances = Grid { width: 7, values: row.repeat(400) };
     let report = evaluate(&rounds, &chances, None, &ReportConfig::default()).unwrap();
     assert!(report.refusal.unwrap().contains("50% it shows what the log never shows"));
 }
@@ -78,7 +78,7 @@ fn an_action_that_was_never_logged_cannot_be_evaluated() {
 fn columns_that_make_no_sense_are_refused_by_name() {
     let (world, rounds) = log(100);
     let own = world.chances(&rounds, Softmax { sharpness: 2.0 });
-    let refused = |rounds: &Rounds, chances: &PerAction, expected: &str| {
+    let refused = |rounds: &Rounds, chances: &Grid, expected: &str| {
         let error: EvalError = evaluate(rounds, chances, None, &ReportConfig::default()).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     };
@@ -91,7 +91,7 @@ fn columns_that_make_no_sense_are_refused_by_name() {
     let mut half = own.clone();
     half.values[0] += 0.5;
     refused(&rounds, &half, "chances that add up to 1");
-    let short = PerAction { values: own.values[6..].to_vec(), ..own.clone() };
+    let short = Grid { values: own.values[6..].to_vec(), ..own.clone() };
     refused(&rounds, &short, "expected length 600, got 594");
     refused(&rounds.select(&[]), &own, "logged rounds, at least");
     let config = RewardModelConfig { folds: 0, ..RewardModelConfig::default() };

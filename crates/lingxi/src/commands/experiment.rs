@@ -8,7 +8,7 @@ use crate::cli::{ExperimentAction, ExperimentArgs, PlanArgs};
 use crate::failure::UserError;
 use crate::progress::{Progress, Unit};
 use crate::report::{ResultLine, count, metric, say, table};
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use lingxi_eval::experiment::null_tests::{Called, Metric, NullTests, run as simulate};
 use lingxi_eval::experiment::plan::{Plan, PlanConfig, plan};
 use lingxi_eval::experiment::{Experiment, assign};
@@ -147,6 +147,5 @@ fn aa(tests: &NullTests, json: bool) -> Result<()> {
     let header = ["metric", "always valid", "with CUPED", "one look", "the same, peeked at", "wrong sizes"];
     say(&table(&header, &called.iter().map(row).collect::<Vec<_>>(), &[1, 2, 3, 4, 5]))?;
     let verdict = if called.iter().all(held) { "held" } else { "not held" };
-    Ok(say(&format!("\nthe promised risk of {} is {verdict} by the always-valid intervals", percent(tests.alpha)))
-        .context("print the table")?)
+    Ok(say(&format!("\nthe promised risk of {} is {verdict} by the always-valid intervals", percent(tests.alpha)))?)
 }

@@ -171,3 +171,23 @@ fn the_published_open_bandit_table_is_reproduced_within_its_spread() {
     assert_eq!(line["result"]["within_published"], true, "{line}");
     assert_eq!(line["others"].as_array().unwrap().iter().filter(|row| row["kind"] == "published").count(), 7);
 }
+
+#[test]
+fn chances_of_ones_own_are_evaluated_on_the_open_bandit_log() {
+    if std::env::var("LINGXI_SLOW").as_deref() != Ok("1") {
+        eprintln!("SKIPPED: set LINGXI_SLOW=1 to fetch the Open Bandit sample and evaluate a policy on it");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("uniform.csv");
+    let cells = (1..=3).flat_map(|position| (0..80).map(move |item| format!("{position},{item},0.0125")));
+    write(&file, std::iter::once("position,item,chance".to_owned()).chain(cells));
+    let file = file.to_str().unwrap();
+    // The log is of the uniform policy: it is worth what it earned, 38 clicks in 10,000.
+    let line = line(&["ope", "--data", "obp", "--chances", file]);
+    let estimates = line["result"]["estimates"].as_array().unwrap();
+    let snips = estimates.iter().find(|estimate| estimate["estimator"] == "snips").unwrap();
+    assert!((snips["value"].as_f64().unwrap() - 0.0038).abs() < 1e-9, "{snips}");
+    write(Path::new(file), ["position,item,chance".to_owned(), "4,0,1".to_owned()]);
+    refused(&["ope", "--data", "obp", "--chances", file], "position 4, item 0");
+}

@@ -27,18 +27,27 @@ pub fn read(path: &Path, mut take: impl FnMut(Row<'_>) -> Result<()>) -> Result<
     let file = BufReader::new(File::open(path).map_err(unreadable)?);
     let place = |line: usize| format!("{}:{line}", path.display());
     let wrong = |line: usize, what: &str| UserError::new(format!("{}: {what}", place(line)), "put the line right");
+    let too_many = |line: usize| {
+        UserError::new(format!("{}: expected at most {MOST} rows", place(line)), "add up the rows of each shopper first")
+    };
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
         let mut reader = csv::Reader::from_reader(file);
         let names: Vec<String> =
             reader.headers().map_err(|why| wrong(1, "no header").because(why))?.iter().map(str::to_owned).collect();
-        for (i, record) in reader.records().enumerate().take(MOST) {
+        for (i, record) in reader.records().enumerate() {
+            if i >= MOST {
+                return Err(too_many(i + 2).into());
+            }
             let record = record.map_err(|why| wrong(i + 2, "no row").because(why))?;
             let cells = record.iter().map(|cell| Value::String(cell.trim().to_owned()));
             take(Row { place: &place(i + 2), fields: names.iter().cloned().zip(cells).collect() })?;
         }
         return Ok(());
     }
-    for (i, line) in file.lines().enumerate().take(MOST) {
+    for (i, line) in file.lines().enumerate() {
+        if i >= MOST {
+            return Err(too_many(i + 1).into());
+        }
         let line = line.map_err(unreadable)?;
         let fields = serde_json::from_str(&line).map_err(|why| wrong(i + 1, "expected a JSON object").because(why))?;
         take(Row { place: &place(i + 1), fields })?;

@@ -1,9 +1,9 @@
 //! A shop's own decisions: what would another policy of whole slates have earned?
 //!
 //! JSON lines come in as `lingxi export decisions` writes them: one place of a slate each, with propensity, whether the
-//! policy explored there, and what came of it. The log keeps no other candidates, so three policies can be asked for: the
-//! greedy one always takes the best eligible item, which stood wherever nothing was explored; uniform and epsilon-greedy
-//! also need to know how many were eligible, which a propensity of an epsilon-greedy log tells.
+//! policy explored there, and what came of it. The log keeps no other candidates, so three policies can be asked for:
+//! the greedy one always takes the best eligible item, which stood wherever nothing was explored; uniform and
+//! epsilon-greedy also need to know how many were eligible, which a propensity of an epsilon-greedy log tells.
 
 use super::words;
 use crate::cli::{OpeArgs, OpePolicy};
@@ -102,7 +102,8 @@ impl Asked {
     }
 }
 
-/// How many were eligible, told by the propensity under epsilon-greedy: e / m for any item, and 1 - e more for the best.
+/// How many were eligible, told by the propensity under epsilon-greedy: e / m for any item, and 1 - e more for the
+/// best.
 fn eligible(place: &Place) -> Option<f64> {
     let epsilon: f64 = place.policy.strip_prefix("epsilon-greedy(")?.split_once(')')?.0.parse().ok()?;
     let share = if place.explored { place.propensity } else { place.propensity - (1.0 - epsilon) };
