@@ -2,7 +2,7 @@
 //!
 //! A difference with its variance V and the number of shoppers t come in, an interval goes out that holds the truth at
 //! all times at once with probability 1 - alpha: the asymptotic confidence sequence of Waudby-Smith et al. (arXiv
-//! 2103.06476, theorem 2.2), a normal mixture as in the mixture SPRT (Johari et al., arXiv 1512.04922):
+//! 2103.06476, Gaussian mixture), a normal mixture as in the mixture SPRT (Johari et al., arXiv 1512.04922):
 //!
 //! half width = sqrt(V (t r + 1) / (t r) * 2 ln(sqrt(t r + 1) / alpha)), where r (their rho squared) decides at which t
 //! the interval is tightest: r = (-2 ln alpha + ln(-2 ln alpha) + 1) / t.

@@ -1,7 +1,7 @@
 //! The direct method: believe the reward model.
 //!
 //! V_DM = mean of q(x, p_e) (Beygelzimer and Langford, KDD 2009, "The offset tree for learning with partial labels";
-//! Dudik et al., arXiv 1103.4601, section 2.1). No weights, so little variance; wrong wherever the model is.
+//! Dudik et al., arXiv 1103.4601). No weights, so little variance; wrong wherever the model is.
 
 use super::terms::{Columns, Terms};
 

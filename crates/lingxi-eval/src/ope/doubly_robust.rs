@@ -5,10 +5,9 @@
 //! - DR, g(w) = min(w, clip): unbiased if either the propensities or the model are right (Dudik et al., arXiv 1103.4601,
 //!   equation 1);
 //! - SNDR, g(w) = w / mean(w) (Thomas and Brunskill, arXiv 1604.00923, weighted DR);
-//! - Switch-DR, g(w) = w where w <= threshold, else 0, so the model alone is believed (Wang et al., arXiv 1612.01205,
-//!   section 4);
-//! - DRos, g(w) = lambda w / (w^2 + lambda), which minimises a bound of the mean squared error (Su et al., arXiv 1907.09623,
-//!   section 3, optimistic shrinkage): from DM at 0 to DR at infinity.
+//! - Switch-DR, g(w) = w where w <= threshold, else 0, so the model alone is believed (Wang et al., arXiv 1612.01205);
+//! - DRos, g(w) = lambda w / (w^2 + lambda), which minimises a bound of the mean squared error (optimistic shrinkage, Su et al.,
+//!   arXiv 1907.09623): from DM at 0 to DR at infinity.
 
 use super::terms::{Columns, Terms};
 

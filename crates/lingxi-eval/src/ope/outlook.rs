@@ -2,7 +2,7 @@
 //!
 //! A shop's log seldom says more of a place than where it is and whether the best eligible item stood there. Slates
 //! with that come in, an [`Outlook`] for cascade DR goes out: the mean reward still to come under the evaluation policy
-//! for each place and case, learnt backwards from the last place (Kiyohara et al., arXiv 2202.01562, section 4.2) and
+//! for each place and case, learnt backwards from the last place (Kiyohara et al., arXiv 2202.01562) and
 //! cross-fitted: even slates are predicted from odd ones and odd from even.
 
 use super::slate::{Outlook, Slates};

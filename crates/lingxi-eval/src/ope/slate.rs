@@ -9,7 +9,7 @@
 //! - RIPS, on the places above and its own: product of the weights of places 1..k (McInerney et al., arXiv 2007.12986,
 //!   reward interaction);
 //! - cascade DR: RIPS with a model of what is still to come, sum over k of w(1..k) (r_k - Q_k(x, a)) +
-//!   w(1..k-1) Q_k(x, p_e) (Kiyohara et al., arXiv 2202.01562, section 4).
+//!   w(1..k-1) Q_k(x, p_e) (Kiyohara et al., arXiv 2202.01562).
 
 use super::terms::{Columns, Terms};
 use crate::{EvalError, Result};

@@ -2,8 +2,8 @@
 //!
 //! Candidates come in, the index of one goes out. [`slope`] is the rule of Su, Srinath and Krishnamurthy (arXiv
 //! 2002.07729) with the constant of Tucker and Lee (2021): from the widest interval to the narrowest, go on as long as
-//! each estimate agrees with all wider ones within their widths. [`bias_bound`] is what Su et al. (arXiv 1907.09623,
-//! section 5) minimise together with the variance.
+//! each estimate agrees with all wider ones within their widths. [`bias_bound`] is what Su et al. (arXiv 1907.09623)
+//! minimise together with the variance.
 
 use super::terms::{Columns, Terms, mean, variance};
 use statrs::distribution::{ContinuousCDF, StudentsT};

@@ -28,7 +28,10 @@ pub fn read(path: &Path, mut take: impl FnMut(Row<'_>) -> Result<()>) -> Result<
     let place = |line: usize| format!("{}:{line}", path.display());
     let wrong = |line: usize, what: &str| UserError::new(format!("{}: {what}", place(line)), "put the line right");
     let too_many = |line: usize| {
-        UserError::new(format!("{}: expected at most {MOST} rows", place(line)), "add up the rows of each shopper first")
+        UserError::new(
+            format!("{}: expected at most {MOST} rows", place(line)),
+            "add up the rows of each shopper first",
+        )
     };
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
         let mut reader = csv::Reader::from_reader(file);
