@@ -33,7 +33,7 @@ pub struct NullTests {
 /// Metrics that are simulated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Metric {
+pub enum Measured {
     /// One shopper in ten buys.
     Rate,
     /// What the shopper spends.
@@ -45,7 +45,7 @@ pub enum Metric {
 #[serde(deny_unknown_fields)]
 pub struct Called {
     /// The metric.
-    pub metric: Metric,
+    pub metric: Measured,
     /// Tests.
     pub runs: usize,
     /// By the always-valid interval, at any look.
@@ -64,7 +64,7 @@ pub struct Called {
 ///
 /// # Errors
 /// [`EvalError::Config`] without a test, with too few shoppers, or with a risk outside (0, 1).
-pub fn run(tests: &NullTests, metric: Metric, done: &(dyn Fn() + Sync)) -> Result<Called> {
+pub fn run(tests: &NullTests, metric: Measured, done: &(dyn Fn() + Sync)) -> Result<Called> {
     let first = Sequential::default().first;
     if tests.runs == 0 || (tests.users as u64) < 4 * first || !(tests.alpha > 0.0 && tests.alpha < 1.0) {
         let got = format!("{} tests of {} shoppers, alpha {}", tests.runs, tests.users, tests.alpha);
@@ -85,7 +85,7 @@ pub fn run(tests: &NullTests, metric: Metric, done: &(dyn Fn() + Sync)) -> Resul
 }
 
 /// One test: what was ever called, in the order of [`Called`].
-fn one(tests: &NullTests, metric: Metric, run: u64) -> [bool; 5] {
+fn one(tests: &NullTests, metric: Measured, run: u64) -> [bool; 5] {
     let arm = |name: &str| Arm { name: name.into(), weight: 1.0 };
     let (layer, name) = ("null".to_owned(), format!("null {} {run}", tests.seed));
     let experiment = Experiment { name, layer, part: [0.0, 1.0], arms: vec![arm("a"), arm("also a")] };
@@ -114,12 +114,12 @@ fn one(tests: &NullTests, metric: Metric, run: u64) -> [bool; 5] {
 }
 
 /// What a shopper with this past does.
-fn value(metric: Metric, before: f64, rng: &mut rand_chacha::ChaCha8Rng) -> f64 {
+fn value(metric: Measured, before: f64, rng: &mut rand_chacha::ChaCha8Rng) -> f64 {
     let buys = rng.random::<f64>() < 0.1 * (0.5 * before).exp() / 1.133;
     match metric {
-        Metric::Rate => f64::from(u8::from(buys)),
-        Metric::Money if buys => (3.0 + 0.3 * before + 0.8 * normal(rng)).exp(),
-        Metric::Money => 0.0,
+        Measured::Rate => f64::from(u8::from(buys)),
+        Measured::Money if buys => (3.0 + 0.3 * before + 0.8 * normal(rng)).exp(),
+        Measured::Money => 0.0,
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn looking_always_holds_the_risk_and_peeking_does_not() {
         let tests = NullTests { runs: 200, users: 3000, alpha: 0.05, seed: 1 };
-        let called = run(&tests, Metric::Rate, &|| ()).unwrap();
+        let called = run(&tests, Measured::Rate, &|| ()).unwrap();
         // 10 are promised at most; 20 would happen once in 500 tries at exactly that risk.
         assert!(called.always_valid <= 20 && called.always_valid_cuped <= 20, "{called:?}");
         assert!(called.peeked >= 40 && called.one_look <= 20 && called.ratio <= 2, "{called:?}");
@@ -139,6 +139,6 @@ mod tests {
     #[test]
     fn tests_that_say_nothing_are_refused() {
         let tests = NullTests { runs: 0, users: 3000, alpha: 0.05, seed: 1 };
-        assert!(run(&tests, Metric::Rate, &|| ()).is_err());
+        assert!(run(&tests, Measured::Rate, &|| ()).is_err());
     }
 }

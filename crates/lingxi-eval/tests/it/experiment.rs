@@ -2,7 +2,7 @@
 
 use crate::venv;
 use lingxi_eval::experiment::effect_trials;
-use lingxi_eval::experiment::null_tests::{Metric, NullTests, run};
+use lingxi_eval::experiment::null_tests::{Measured, NullTests, run};
 
 #[test]
 fn of_a_thousand_tests_of_nothing_no_more_are_called_than_promised_though_somebody_looks_after_every_shopper() {
@@ -10,7 +10,7 @@ fn of_a_thousand_tests_of_nothing_no_more_are_called_than_promised_though_somebo
         return;
     }
     let tests = NullTests { runs: 1000, users: 10_000, alpha: 0.05, seed: 1 };
-    for metric in [Metric::Rate, Metric::Money] {
+    for metric in [Measured::Rate, Measured::Money] {
         let called = run(&tests, metric, &|| ()).unwrap();
         assert!(called.always_valid <= 50 && called.always_valid_cuped <= 50, "{called:?}");
         assert!(called.peeked > 150, "{called:?}");

@@ -9,7 +9,7 @@ use crate::failure::UserError;
 use crate::progress::{Progress, Unit};
 use crate::report::{ResultLine, count, metric, say, table};
 use anyhow::Result;
-use lingxi_eval::experiment::null_tests::{Called, Metric, NullTests, run as simulate};
+use lingxi_eval::experiment::null_tests::{Called, Measured, NullTests, run as simulate};
 use lingxi_eval::experiment::plan::{Plan, PlanConfig, plan};
 use lingxi_eval::experiment::{Experiment, assign};
 use serde::Deserialize;
@@ -125,7 +125,7 @@ fn deal(path: &Path, users: &[String], json: bool) -> Result<()> {
 fn aa(tests: &NullTests, json: bool) -> Result<()> {
     let stage = Progress::new(json).stage("simulate A/A tests", Some(2 * tests.runs as u64), Unit::Of("tests"));
     let of = |metric| simulate(tests, metric, &|| stage.add(1)).map_err(refused);
-    let called = [of(Metric::Rate)?, of(Metric::Money)?];
+    let called = [of(Measured::Rate)?, of(Measured::Money)?];
     stage.finish("");
     let held =
         |called: &Called| called.always_valid.max(called.always_valid_cuped) as f64 <= tests.alpha * tests.runs as f64;
