@@ -26,6 +26,42 @@ pub enum EvalError {
         /// What would do.
         expected: String,
     },
+    /// A logged round that cannot be weighed.
+    #[error("logged round {round}, {field}: expected {expected}, got {got}; check how the log was written")]
+    Round {
+        /// Index of the round.
+        round: usize,
+        /// The column.
+        field: &'static str,
+        /// What would do.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// An experiment that cannot be run as written.
+    #[error("experiment {name}, {field}: expected {expected}, got {got}; change it where the experiments are written")]
+    Experiment {
+        /// The experiment.
+        name: String,
+        /// The field.
+        field: &'static str,
+        /// What would do.
+        expected: &'static str,
+        /// What came.
+        got: String,
+    },
+    /// Too little was logged to fit or compare anything.
+    #[error("{what}: expected {expected}, got {got}; {remedy}")]
+    TooLittle {
+        /// What was to be done.
+        what: &'static str,
+        /// What it needs.
+        expected: String,
+        /// What there is.
+        got: String,
+        /// What would help.
+        remedy: &'static str,
+    },
     /// Columns that do not fit each other.
     #[error("{what}: expected length {expected}, got {got}")]
     Length {

@@ -33,27 +33,40 @@ pub fn of_mean(values: &[f64], confidence: f64) -> (f64, [f64; 2]) {
 /// The central interval of `confidence` (0.95: from the 2.5th to the 97.5th percentile) of each column's bootstrap mean.
 /// Without resamples or rows it is the mean itself twice.
 pub fn bootstrap(values: &[f64], width: usize, resamples: usize, confidence: f64, seed: u64) -> Vec<[f64; 2]> {
-    let n = values.len().checked_div(width).unwrap_or(0);
-    if n == 0 || resamples == 0 {
-        return means(values, width).into_iter().map(|mean| [mean, mean]).collect();
-    }
-    let drawn: Vec<Vec<f64>> =
-        (0..resamples as u64).into_par_iter().map(|stream| resample(values, width, n, seed, stream)).collect();
-    let tail = (1.0 - confidence) / 2.0;
+    let drawn = bootstrap_means(values, width, resamples, seed);
+    let plain = means(values, width);
     let interval = |column: usize| {
-        let mut of_column: Vec<f64> = drawn.iter().map(|means| means[column]).collect();
-        of_column.sort_unstable_by(f64::total_cmp);
-        [quantile(&of_column, tail), quantile(&of_column, 1.0 - tail)]
+        let of_column = drawn.iter().map(|means| means[column]).collect();
+        central(of_column, confidence).unwrap_or([plain[column]; 2])
     };
     (0..width).map(interval).collect()
 }
 
-/// The means of one draw. How often each row was drawn is counted first, so that the rows are then read in order.
-fn resample(values: &[f64], width: usize, n: usize, seed: u64, stream: u64) -> Vec<f64> {
+/// The means of the columns in each of `resamples` draws with replacement; none without rows.
+pub fn bootstrap_means(values: &[f64], width: usize, resamples: usize, seed: u64) -> Vec<Vec<f64>> {
+    let n = values.len().checked_div(width).unwrap_or(0);
+    let draws = if n == 0 { 0 } else { resamples as u64 };
+    (0..draws).into_par_iter().map(|stream| resample(values, width, n, seed, stream)).collect()
+}
+
+/// The central interval of `confidence` of a sample; none of nothing.
+pub fn central(mut sample: Vec<f64>, confidence: f64) -> Option<[f64; 2]> {
+    sample.sort_unstable_by(f64::total_cmp);
+    let tail = (1.0 - confidence) / 2.0;
+    (!sample.is_empty()).then(|| [quantile(&sample, tail), quantile(&sample, 1.0 - tail)])
+}
+
+/// The rows that draw number `stream` takes of `n`, with replacement.
+pub fn draw_rows(n: usize, seed: u64, stream: u64) -> Vec<usize> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(stream + 1);
+    (0..n).map(|_| rng.random_range(0..n)).collect()
+}
+
+/// The means of one draw. How often each row was drawn is counted first, so that the rows are then read in order.
+fn resample(values: &[f64], width: usize, n: usize, seed: u64, stream: u64) -> Vec<f64> {
     let mut times = vec![0u32; n];
-    (0..n).for_each(|_| times[rng.random_range(0..n)] += 1);
+    draw_rows(n, seed, stream).into_iter().for_each(|row| times[row] += 1);
     let mut sums = vec![0.0; width];
     for (row, &times) in values.chunks_exact(width).zip(&times) {
         if times > 0 {

@@ -8,7 +8,8 @@
 //! the lists was taken, [`beyond_accuracy`] what the lists are like whoever took what, [`interval`] how far chance moves
 //! a figure, [`report`] puts it together, [`slices`] looks at some of the cases, [`significance`] asks whether one model
 //! is better than another, [`negatives`] ranks against sampled items, [`ratings`] measures predicted ratings, [`repeated`]
-//! joins the figures of folds.
+//! joins the figures of folds. [`ope`] asks what another policy would have earned on a log, [`experiment`] whether a
+//! change helped when it was tried.
 //!
 //! Edge rules, everywhere the same: equal scores rank by lower item id; a masked item and one scored negative infinity
 //! are never listed; a `NaN` score ranks below all numbers and is counted; a case without relevant items is skipped and
@@ -18,8 +19,10 @@ pub mod accuracy;
 pub mod beyond_accuracy;
 pub mod case;
 pub mod error;
+pub mod experiment;
 pub mod interval;
 pub mod negatives;
+pub mod ope;
 pub mod rank;
 pub mod ratings;
 pub mod repeated;

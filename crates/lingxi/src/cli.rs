@@ -45,6 +45,10 @@ pub enum Command {
     Import(ImportArgs),
     /// Fetch all events, goods, shoppers or decisions from a running server
     Export(ExportArgs),
+    /// Ask what another policy would have earned on what was logged
+    Ope(OpeArgs),
+    /// Plan and analyse A/B tests, and the effect of being recommended
+    Experiment(ExperimentArgs),
 }
 
 /// The demo's data.
@@ -400,6 +404,169 @@ pub struct ExportArgs {
     /// Print one JSON line on stdout, no progress
     #[arg(long)]
     pub json: bool,
+}
+
+/// Logs of others that `lingxi ope` knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OpeData {
+    /// Open Bandit, the small sample that comes with obp
+    Obp,
+}
+
+/// Policies that a log of decisions can always be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OpePolicy {
+    /// Always the best eligible item
+    Greedy,
+    /// Any eligible item alike
+    Uniform,
+}
+
+/// `lingxi ope`.
+#[derive(Debug, Args)]
+pub struct OpeArgs {
+    /// A log of others, with its published table
+    #[arg(long, value_enum)]
+    pub data: Option<OpeData>,
+    /// The shop's decisions, JSON lines as `lingxi export decisions` writes them
+    #[arg(long, value_name = "FILE")]
+    pub decisions: Option<PathBuf>,
+    /// Logs whose truth is known: do intervals cover, does the rule choose well?
+    #[arg(long)]
+    pub synthetic: bool,
+    /// The policy to evaluate on decisions
+    #[arg(long, value_enum, default_value = "greedy")]
+    pub policy: OpePolicy,
+    /// Evaluate the policy of this recipe instead
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// With --data: evaluate these chances (CSV of position, item, chance) instead of the published policy
+    #[arg(long, value_name = "FILE", requires = "data")]
+    pub chances: Option<PathBuf>,
+    /// Weights of IPS and DR above this count as this
+    #[arg(long, value_name = "WEIGHT")]
+    pub clip: Option<f64>,
+    /// The kind of event that counts as a reward (click, buy ...); any if absent
+    #[arg(long, value_name = "KIND")]
+    pub reward: Option<String>,
+    /// Bootstrap runs (30) or made-up logs (100)
+    #[arg(long)]
+    pub runs: Option<usize>,
+    /// Rounds of a made-up log (10000)
+    #[arg(long)]
+    pub rounds: Option<usize>,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lingxi experiment`.
+#[derive(Debug, Args)]
+pub struct ExperimentArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: ExperimentAction,
+    /// Seed of every random choice
+    #[arg(long, global = true, default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What can be done with experiments.
+#[derive(Debug, Subcommand)]
+pub enum ExperimentAction {
+    /// How many shoppers, how many days?
+    Plan(PlanArgs),
+    /// Which arm is a shopper in?
+    Assign {
+        /// The experiments, one TOML file
+        #[arg(long, value_name = "FILE")]
+        experiments: PathBuf,
+        /// Shoppers' ids
+        #[arg(required = true)]
+        users: Vec<String>,
+    },
+    /// Did it help? Arms of a CSV or JSON-lines file with user, arm, value and, if there is one, before
+    Analyse {
+        /// The file
+        file: PathBuf,
+        /// The arm that the others are compared with; the first by name if absent
+        #[arg(long)]
+        control: Option<String>,
+        /// Stop an arm that surely loses more than this part of the control's mean
+        #[arg(long, value_name = "SHARE")]
+        guard: Option<f64>,
+        /// Shares that were meant, as in arm=0.5,other=0.5; equal if absent
+        #[arg(long, value_name = "ARM=SHARE", value_delimiter = ',')]
+        shares: Vec<String>,
+        /// Risk of calling a difference where there is none
+        #[arg(long, default_value_t = 0.05)]
+        alpha: f64,
+    },
+    /// Simulate A/A tests with a look after every shopper: how often is a difference called?
+    Aa {
+        /// Tests
+        #[arg(long, default_value_t = 1000)]
+        runs: usize,
+        /// Shoppers of each test
+        #[arg(long, default_value_t = 10_000)]
+        users: usize,
+        /// Risk that is promised
+        #[arg(long, default_value_t = 0.05)]
+        alpha: f64,
+    },
+    /// The effect of being recommended, by a doubly robust estimate
+    Effect {
+        /// Rows of treated, outcome and features (group optional), CSV or JSON lines
+        #[arg(required_unless_present = "simulated")]
+        file: Option<PathBuf>,
+        /// Simulated logs whose truth is known instead
+        #[arg(long)]
+        simulated: bool,
+        /// Simulated logs
+        #[arg(long, default_value_t = 100)]
+        runs: usize,
+        /// Rows of each
+        #[arg(long, default_value_t = 4000)]
+        rows: usize,
+    },
+}
+
+/// `lingxi experiment plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Mean of the metric without the change
+    #[arg(long)]
+    pub mean: f64,
+    /// Its standard deviation; that of a rate if absent
+    #[arg(long)]
+    pub deviation: Option<f64>,
+    /// The smallest lift worth finding, as a part of the mean
+    #[arg(long)]
+    pub lift: f64,
+    /// Shoppers a day
+    #[arg(long)]
+    pub daily: f64,
+    /// Part of them that takes part
+    #[arg(long, default_value_t = 1.0)]
+    pub traffic: f64,
+    /// Part of those in the tested arm
+    #[arg(long, default_value_t = 0.5)]
+    pub treated: f64,
+    /// Correlation of the metric with itself before the test, which CUPED uses
+    #[arg(long, default_value_t = 0.0)]
+    pub correlation: f64,
+    /// Risk of calling a difference where there is none
+    #[arg(long, default_value_t = 0.05)]
+    pub alpha: f64,
+    /// Chance of finding a lift that is there
+    #[arg(long, default_value_t = 0.8)]
+    pub power: f64,
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         Command::Snapshots(args) => commands::snapshots::run(&args),
         Command::Import(args) => commands::import::run(&args),
         Command::Export(args) => commands::export::run(&args),
+        Command::Ope(args) => commands::ope::run(&args),
+        Command::Experiment(args) => commands::experiment::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

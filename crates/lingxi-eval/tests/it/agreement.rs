@@ -3,12 +3,11 @@
 //! `reference.json` is what `reference.py` printed; the slow test (`LINGXI_SLOW=1`) prints it anew in a virtual
 //! environment of pinned releases and compares with that as well.
 
+use crate::venv;
 use lingxi_data::{Context, ItemId, ItemVectors, Provenance, Rows, Score};
 use lingxi_eval::{Case, EvalConfig, Goods, evaluate, rating_errors};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// What the reference must hold to, and what we must agree with it to.
 const TOLERANCE: f64 = 1e-6;
@@ -102,35 +101,14 @@ fn every_figure_is_that_of_ranx_and_scikit_learn_on_the_committed_fixture() {
 
 #[test]
 fn the_reference_is_what_pinned_releases_print_today() {
-    if std::env::var("LINGXI_SLOW").as_deref() != Ok("1") {
-        eprintln!("SKIPPED: set LINGXI_SLOW=1 to install ranx and scikit-learn and compare with them");
+    if !venv::slow("install ranx and scikit-learn and compare with them") {
         return;
     }
-    let python = reference_python();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/reference.py");
-    let output = Command::new(python).arg(script).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let fresh: Reference = serde_json::from_slice(&output.stdout).unwrap();
+    let printed = venv::printed(&venv::reference(), "reference.py", &[]);
+    let fresh: Reference = serde_json::from_slice(&printed).unwrap();
     check_agreement(&fresh);
     for (name, expected) in &committed().figures {
         let same = fresh.figures[name].iter().zip(expected).all(|(a, b)| (a - b).abs() < TOLERANCE);
         assert!(same, "{name}: the committed reference is not what reference.py prints");
     }
-}
-
-/// A Python with the pinned releases, made once in the cache directory.
-fn reference_python() -> PathBuf {
-    let cache = std::env::var_os("LINGXI_CACHE")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache/lingxi"));
-    let venv = cache.join("reference-venv");
-    let run = |command: &mut Command| assert!(command.status().unwrap().success(), "{command:?}");
-    if !venv.join("ready").exists() {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
-        let pins =
-            ["ranx==0.3.21", "numpy==2.4.6", "numba==0.68.1", "scikit-learn==1.9.1", "scipy==1.17.1", "pandas==3.1.1"];
-        run(Command::new(venv.join("bin/pip")).args(["install", "-q"]).args(pins));
-        std::fs::write(venv.join("ready"), "").unwrap();
-    }
-    venv.join("bin/python")
 }

@@ -2,4 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod agreement;
+mod experiment;
 mod laws;
+mod obp;
+mod ope;
+mod venv;

@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn the_built_in_manifest_is_sound_and_holds_what_the_demo_needs() {
         let manifest = Manifest::built_in().unwrap();
-        for name in ["all-MiniLM-L6-v2", "completejourney", "ml-100k"] {
+        for name in ["all-MiniLM-L6-v2", "completejourney", "ml-100k", "obp"] {
             assert!(!manifest.get(name).unwrap().sources.is_empty());
         }
         assert!(manifest.get("completejourney").unwrap().note.contains("its publisher calls it simulated"));
@@ -261,7 +261,7 @@ mod tests {
         let error = Manifest::built_in().unwrap().get("bert").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "unknown asset \"bert\": expected one of all-MiniLM-L6-v2, completejourney, ml-100k"
+            "unknown asset \"bert\": expected one of all-MiniLM-L6-v2, completejourney, ml-100k, obp"
         );
     }
 

@@ -19,6 +19,7 @@ mod load;
 mod openapi;
 mod overload;
 mod page;
+mod proof;
 mod python;
 mod reasons;
 mod rebuild;
