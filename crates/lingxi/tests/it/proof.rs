@@ -1,7 +1,7 @@
 //! `lingxi ope` and `lingxi experiment` as a person calls them.
 
 use crate::shop::Server;
-use lingxi_decide::policy::PolicyConfig;
+use lingxi_decide::PolicyConfig;
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;

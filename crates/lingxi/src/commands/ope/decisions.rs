@@ -12,7 +12,7 @@ use crate::recipe::Recipe;
 use crate::report::{ResultLine, say};
 use anyhow::Result;
 use lingxi_data::EventKind;
-use lingxi_decide::policy::PolicyConfig;
+use lingxi_decide::PolicyConfig;
 use lingxi_eval::ope::outlook::{Cases, outlook};
 use lingxi_eval::ope::slate::Slates;
 use lingxi_eval::ope::{ReportConfig, evaluate_slates};
