@@ -11,12 +11,13 @@ use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, texts, _precision, vectors] = arguments.as_slice() else {
+    let [model, texts, precision, vectors] = arguments.as_slice() else {
         return Err("expected MODEL_DIR TEXTS.json PRECISION VECTORS.f32".into());
     };
-    let encoder = BertEncoder::load(Path::new(model))?;
+    let encoder = BertEncoder::load(Path::new(model), serde_json::from_value(precision.as_str().into())?)?;
     let texts: Vec<String> = serde_json::from_slice(&std::fs::read(texts)?)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    eprintln!("{precision}: matrices of {:.1} MB", encoder.matrix_bytes() as f64 / 1e6);
     let mut first = true;
     for line in std::io::stdin().lock().lines() {
         line?;

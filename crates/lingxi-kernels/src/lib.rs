@@ -13,6 +13,7 @@
 
 pub mod attention;
 pub mod cpu;
+pub mod packed;
 pub mod products;
 pub mod reference;
 pub mod retrieve;
@@ -20,11 +21,12 @@ pub mod rows;
 pub mod select;
 pub mod sparse;
 
-pub use attention::{Mask, attention};
+pub use attention::{Distances, Mask, Scratch, attend, attention};
+pub use packed::{Packed, Precision, Rows, Target};
 pub use products::{
     axpy, dot, dot_rows, matmul_nn, matmul_nn_add, matmul_nt, matmul_nt_add, matmul_tn, matmul_tn_add, prefetch,
 };
 pub use retrieve::top_k_dot;
-pub use rows::{add_bias, bias_gelu, gelu, layer_norm_rows, softmax_rows};
+pub use rows::{add_bias, bias_gelu, gelu, layer_norm_here, layer_norm_rows, softmax_rows};
 pub use select::top_k;
 pub use sparse::{Csr, spmm};

@@ -97,6 +97,17 @@ pub fn gelu(x: f32) -> f32 {
 
 /// One sequence `qkv[n,3h]` with every score written out.
 pub fn attention(qkv: &[f32], n: usize, heads: usize, mask: Mask) -> Vec<f32> {
+    attention_with(qkv, n, heads, mask, |_, _, _| 0.0)
+}
+
+/// [`attention`] with a bias of head, looking token and seen token on each score.
+pub fn attention_with(
+    qkv: &[f32],
+    n: usize,
+    heads: usize,
+    mask: Mask,
+    bias: impl Fn(usize, usize, usize) -> f32,
+) -> Vec<f32> {
     let h = if n == 0 { 0 } else { qkv.len() / (3 * n) };
     let d = h.checked_div(heads).unwrap_or(0);
     let at = |token: usize, which: usize, column: usize| qkv[token * 3 * h + which * h + column];
@@ -107,7 +118,7 @@ pub fn attention(qkv: &[f32], n: usize, heads: usize, mask: Mask) -> Vec<f32> {
                 let sum: f64 =
                     (head * d..(head + 1) * d).map(|c| f64::from(at(i, 0, c)) * f64::from(at(j, 1, c))).sum();
                 let seen = mask == Mask::Full || j <= i;
-                if seen { (sum / (d as f64).sqrt()) as f32 } else { f32::NEG_INFINITY }
+                if seen { (sum / (d as f64).sqrt()) as f32 + bias(head, i, j) } else { f32::NEG_INFINITY }
             };
             let p = softmax(&(0..n).map(score).collect::<Vec<_>>());
             for c in head * d..(head + 1) * d {

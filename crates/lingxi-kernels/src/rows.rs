@@ -23,6 +23,16 @@ pub fn layer_norm_rows(x: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32
     rows(x, weight.len(), |row| layer_norm(row, weight, bias, epsilon));
 }
 
+/// [`layer_norm_rows`] on this thread alone.
+///
+/// # Panics
+/// As [`layer_norm_rows`] does.
+pub fn layer_norm_here(x: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
+    assert_eq!(weight.len(), bias.len(), "layer norm: weight and bias differ in length");
+    assert!(!weight.is_empty() && x.len().is_multiple_of(weight.len()), "layer norm: {} numbers are no whole rows", x.len());
+    x.chunks_exact_mut(weight.len()).for_each(|row| layer_norm(row, weight, bias, epsilon));
+}
+
 /// GELU, the exact one: `x/2 * (1 + erf(x / sqrt 2))`, to an absolute error below 1e-6.
 pub fn gelu(x: &mut [f32]) {
     x.par_chunks_mut(GRAIN).for_each(gelu_slice);
@@ -49,10 +59,10 @@ fn rows(x: &mut [f32], d: usize, work: impl Fn(&mut [f32]) + Send + Sync) {
     x.par_chunks_mut(d).with_min_len(GRAIN.div_ceil(d)).for_each(work);
 }
 
-per_level! { pub(crate) fn softmax(row: &mut [f32]) = softmax_body }
+per_level! { fn softmax(row: &mut [f32]) = softmax_body }
 
 #[inline(always)]
-fn softmax_body<const FMA: bool>(row: &mut [f32]) {
+pub(crate) fn softmax_body<const FMA: bool>(row: &mut [f32]) {
     let top = row.iter().fold(f32::NEG_INFINITY, |top, &x| if x > top { x } else { top });
     if top == f32::NEG_INFINITY {
         // No entry is reachable (or all are NaN, which stay visible).
@@ -105,7 +115,7 @@ fn sum(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
 }
 
 #[inline(always)]
-fn gelu_one<const FMA: bool>(x: f32) -> f32 {
+pub(crate) fn gelu_one<const FMA: bool>(x: f32) -> f32 {
     // Beyond +-8 the answer is x or 0 to the last bit; the clamp keeps infinities out of the product.
     let e = erf::<FMA>(x.clamp(-8.0, 8.0) * std::f32::consts::FRAC_1_SQRT_2);
     if x < -8.0 { 0.0 } else { 0.5 * x * (1.0 + e) }

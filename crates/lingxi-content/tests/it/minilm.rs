@@ -1,11 +1,15 @@
 //! The real weights against PyTorch, from the asset cache (`lingxi assets fetch`); skipped aloud where they are not.
 
-use lingxi_content::{BertEncoder, encode_texts};
+use lingxi_content::{BertEncoder, Precision, encode_texts};
 use lingxi_data::{Encode, ItemId};
 use lingxi_kernels::dot;
 use std::path::PathBuf;
 
 fn encoder() -> Option<BertEncoder> {
+    at(Precision::F32)
+}
+
+fn at(precision: Precision) -> Option<BertEncoder> {
     let cache = std::env::var_os("LINGXI_CACHE").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/lingxi")));
     let dir = cache?.join("assets/all-MiniLM-L6-v2");
@@ -13,7 +17,7 @@ fn encoder() -> Option<BertEncoder> {
         eprintln!("SKIPPED: no {}; run `lingxi assets fetch all-MiniLM-L6-v2`", dir.display());
         return None;
     }
-    Some(BertEncoder::load(&dir).unwrap())
+    Some(BertEncoder::load(&dir, precision).unwrap())
 }
 
 /// 50 texts and PyTorch's vectors `[50,384]`, made by `fixtures/make_minilm.py`.
