@@ -145,7 +145,8 @@ impl Bert {
             layer.qkv.apply(rounded, false, Target::Round(qkv, attention));
             attend(qkv, &batch.offsets, heads, Mask::Full, self.distances.as_ref(), context, scratch);
             // Attention leaves bf16 where the product takes bytes.
-            let context = if attention == self.precision { &*context } else { rounded.convert(context, self.precision) };
+            let context =
+                if attention == self.precision { &*context } else { rounded.convert(context, self.precision) };
             layer.out.apply(context, false, Target::Add(x));
             layer_norm_here(x, &layer.norm.weight, &layer.norm.bias, epsilon);
             rounded.fill(x, h, self.precision);

@@ -6,8 +6,8 @@ use crate::folder::{Folder, Pooling};
 use lingxi_data::{Encode, Fingerprint, Provenance};
 use lingxi_kernels::{axpy, dot};
 use rayon::prelude::*;
-use std::path::Path;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use tokenizers::Tokenizer;
 
 /// Tokens of one pass of one thread: enough for full speed of the products, little enough to stay in its cache.
@@ -72,13 +72,7 @@ impl BertEncoder {
             pooling: folder.pooling.name().into(),
             normalised: true,
         };
-        Ok(BertEncoder {
-            tokenizer: folder.tokenizer,
-            bert,
-            pooling: folder.pooling,
-            revision,
-            provenance,
-        })
+        Ok(BertEncoder { tokenizer: folder.tokenizer, bert, pooling: folder.pooling, revision, provenance })
     }
 
     /// Model, fingerprint of its files, pooling; all vectors have length 1.
@@ -120,8 +114,7 @@ impl BertEncoder {
             }
             out
         };
-        let parts: Vec<Vec<f32>> =
-            batches.par_iter().with_max_len(1).map_init(Buffers::default, encode).collect();
+        let parts: Vec<Vec<f32>> = batches.par_iter().with_max_len(1).map_init(Buffers::default, encode).collect();
         let mut out = vec![0f32; tokens.len() * h];
         for (&text, vector) in order.iter().zip(parts.iter().flat_map(|part| part.chunks_exact(h))) {
             out[text * h..(text + 1) * h].copy_from_slice(vector);

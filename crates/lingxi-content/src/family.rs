@@ -85,7 +85,8 @@ impl Family {
     pub fn distances(self, buckets: &[f32], heads: usize, reach: usize) -> Distances {
         let n = buckets.len() / heads;
         let all = -(reach as i64)..=reach as i64;
-        let table = (0..heads).flat_map(|head| all.clone().map(move |d| buckets[bucket(d, n) * heads + head])).collect();
+        let table =
+            (0..heads).flat_map(|head| all.clone().map(move |d| buckets[bucket(d, n) * heads + head])).collect();
         Distances { table, reach }
     }
 }

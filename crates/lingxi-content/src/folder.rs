@@ -144,7 +144,13 @@ impl Folder {
         let tokenizer = tokenizer(&path, &words, &config, max_tokens)?;
         let (path, data) = bytes(dir, "model.safetensors")?;
         let revision = Fingerprint::of([&text, &pool, &sentence, &words, &data].map(Vec::as_slice));
-        Ok(Folder { pooling, tokenizer, weights: Weights { path, data, prefix: config.family.prefix() }, config, revision })
+        Ok(Folder {
+            pooling,
+            tokenizer,
+            weights: Weights { path, data, prefix: config.family.prefix() },
+            config,
+            revision,
+        })
     }
 }
 
@@ -163,10 +169,8 @@ fn setting(path: &Path, field: &'static str, expected: impl Into<String>, got: i
 }
 
 fn check_config(path: &Path, c: &Config) -> Result<()> {
-    let words = [
-        ("hidden_act", &c.hidden_act, "gelu"),
-        ("position_embedding_type", &c.position_embedding_type, "absolute"),
-    ];
+    let words =
+        [("hidden_act", &c.hidden_act, "gelu"), ("position_embedding_type", &c.position_embedding_type, "absolute")];
     if let Some((field, got, expected)) = words.into_iter().find(|(_, got, expected)| got != expected) {
         return Err(setting(path, field, expected, got));
     }

@@ -18,3 +18,5 @@ pub mod folder;
 pub use catalogue::{EncodeStats, encode_texts};
 pub use encoder::{BertEncoder, Precision};
 pub use error::{ContentError, Result};
+/// On which instructions the kernels work, and whether `LINGXI_CPU` names some that there are.
+pub use lingxi_kernels::cpu;

@@ -18,7 +18,12 @@ const SHAPES: [(&str, usize, usize); 4] =
 fn main() -> Result<(), String> {
     let level = cpu::choose()?;
     let threads = rayon::current_num_threads();
-    println!("level {}, bf16 {}, int8 {}, {threads} threads", level.name(), cpu::multiplies_bf16(), cpu::multiplies_bytes());
+    println!(
+        "level {}, bf16 {}, int8 {}, {threads} threads",
+        level.name(),
+        cpu::multiplies_bf16(),
+        cpu::multiplies_bytes()
+    );
     for pool in [1, threads] {
         println!("\n{pool} thread(s): peaks");
         let peaks = Precision::ALL.map(|precision| together(pool, || peak(precision)));
@@ -48,7 +53,11 @@ fn main() -> Result<(), String> {
         }
         for (precision, length) in [Precision::F32, Precision::Bf16].into_iter().flat_map(|p| [(p, 14), (p, 132)]) {
             let speed = together(pool, || attention_of(length, precision));
-            println!("  attention in {:4} of texts of {length:3} tokens: {:6.2} M tokens/s of one layer", precision.name(), speed / 1e6);
+            println!(
+                "  attention in {:4} of texts of {length:3} tokens: {:6.2} M tokens/s of one layer",
+                precision.name(),
+                speed / 1e6
+            );
         }
     }
     Ok(())

@@ -86,16 +86,26 @@ pub fn attend(
     scratch: &mut Scratch,
 ) {
     let (precision, h) = (qkv.precision(), qkv.k() / 3);
-    assert!(offsets.is_sorted() && offsets.last().is_none_or(|&o| o == qkv.len()), "attention: offsets must rise to the tokens");
+    assert!(
+        offsets.is_sorted() && offsets.last().is_none_or(|&o| o == qkv.len()),
+        "attention: offsets must rise to the tokens"
+    );
     assert!(3 * h == qkv.k() && heads > 0 && h.is_multiple_of(heads), "attention: width {h} for {heads} heads");
     let each = precision.per_step();
-    assert!(precision != Precision::Int8 && (h / heads).is_multiple_of(each), "attention: heads of {} in {precision:?}", h / heads);
+    assert!(
+        precision != Precision::Int8 && (h / heads).is_multiple_of(each),
+        "attention: heads of {} in {precision:?}",
+        h / heads
+    );
     out.resize(qkv.len(), h, precision);
     let (wide, stride, out_stride) = (h / heads / each, precision.steps(qkv.k()), precision.steps(h));
     let shape = Shape { precision, tiles: Tiles::vectors(precision), wide, stride, out_stride, mask };
     for window in offsets.windows(2) {
         let n = window[1] - window[0];
-        assert!(distances.is_none_or(|d| n <= d.reach + 1 && d.table.len() == heads * (2 * d.reach + 1)), "attention: distances do not fit {n} tokens");
+        assert!(
+            distances.is_none_or(|d| n <= d.reach + 1 && d.table.len() == heads * (2 * d.reach + 1)),
+            "attention: distances do not fit {n} tokens"
+        );
         let x = &qkv.all_steps()[window[0] * stride..window[1] * stride];
         let y = &mut out.all_steps_mut()[window[0] * out_stride..window[1] * out_stride];
         for head in 0..heads {
@@ -202,9 +212,10 @@ fn pair_body<const FMA: bool>(first: &[u32], second: Option<&[u32]>, line: &mut 
             None => {}
         }
     }
-    for at in 0..HALF {
-        line.0[at] = whole[0][at] & 0xffff | whole[1][at] << 16;
-        line.0[HALF + at] = whole[0][at] >> 16 | whole[1][at] & 0xffff_0000;
+    let (even, odd) = line.0.split_at_mut(HALF);
+    for (((even, odd), a), b) in even.iter_mut().zip(odd).zip(whole[0]).zip(whole[1]) {
+        *even = a & 0xffff | b << 16;
+        *odd = a >> 16 | b & 0xffff_0000;
     }
 }
 
@@ -214,7 +225,9 @@ per_level! { fn scaled(sums: &[[f32; PANEL]], scale: f32, scores: &mut [f32], wi
 fn scaled_body<const FMA: bool>(sums: &[[f32; PANEL]], scale: f32, scores: &mut [f32], wide: usize) {
     for (i, sums) in sums.iter().enumerate() {
         let row: &mut [f32; PANEL] = scores[i * wide..].first_chunk_mut().expect("scores are whole panels");
-        *row = sums.map(|sum| sum * scale);
+        for lane in 0..PANEL {
+            row[lane] = sums[lane] * scale;
+        }
     }
 }
 
@@ -224,7 +237,13 @@ per_level! {
 
 /// Softmax of a row of scores, rounded for the product with the values.
 #[inline(always)]
-fn weigh_body<const FMA: bool>(scores: &mut [f32], reach: usize, bias: Option<&[f32]>, precision: Precision, weights: &mut [u32]) {
+fn weigh_body<const FMA: bool>(
+    scores: &mut [f32],
+    reach: usize,
+    bias: Option<&[f32]>,
+    precision: Precision,
+    weights: &mut [u32],
+) {
     if let Some(bias) = bias {
         scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
     }
@@ -235,20 +254,32 @@ fn weigh_body<const FMA: bool>(scores: &mut [f32], reach: usize, bias: Option<&[
     softmax_body::<FMA>(scores);
     match precision {
         Precision::F32 => weights.iter_mut().zip(scores).for_each(|(weight, score)| *weight = score.to_bits()),
-        _ => weights.iter_mut().zip(scores.as_chunks::<2>().0).for_each(|(weight, [a, b])| *weight = bf16(*a) | bf16(*b) << 16),
+        _ => weights
+            .iter_mut()
+            .zip(scores.as_chunks::<2>().0)
+            .for_each(|(weight, [a, b])| *weight = bf16(*a) | bf16(*b) << 16),
     }
 }
 
 per_level! { fn give(sums: &[[f32; PANEL]], precision: Precision, width: usize, out: &mut [u32], stride: usize) = give_body }
 
 #[inline(always)]
-fn give_body<const FMA: bool>(sums: &[[f32; PANEL]], precision: Precision, width: usize, out: &mut [u32], stride: usize) {
+fn give_body<const FMA: bool>(
+    sums: &[[f32; PANEL]],
+    precision: Precision,
+    width: usize,
+    out: &mut [u32],
+    stride: usize,
+) {
     for (i, sums) in sums.iter().enumerate() {
         let out = &mut out[i * stride..];
         match precision {
             Precision::F32 => out[..width].iter_mut().zip(sums).for_each(|(out, sum)| *out = sum.to_bits()),
             _ => {
-                let pairs: [u32; PANEL / 2] = std::array::from_fn(|at| bf16(sums[at]) | bf16(sums[PANEL / 2 + at]) << 16);
+                let mut pairs = [0; PANEL / 2];
+                for at in 0..PANEL / 2 {
+                    pairs[at] = bf16(sums[at]) | bf16(sums[PANEL / 2 + at]) << 16;
+                }
                 match out.first_chunk_mut::<{ PANEL / 2 }>() {
                     Some(out) if width == PANEL / 2 => *out = pairs,
                     _ => out[..width].copy_from_slice(&pairs[..width]),

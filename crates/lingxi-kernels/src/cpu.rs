@@ -32,18 +32,19 @@ impl Level {
 /// The level to work at: the highest of this processor, or the one that `LINGXI_CPU` names.
 ///
 /// # Errors
-/// If the variable names no level, or one that this processor does not have: what was expected, what came, what to do.
+/// If the variable names no level, or one that this processor does not have: what was expected and what came.
 pub fn choose() -> Result<Level, String> {
     let highest = highest();
     let Some(named) = std::env::var_os("LINGXI_CPU").filter(|name| !name.is_empty()) else {
         return Ok(highest);
     };
-    let having = LEVELS.iter().filter(|(_, level)| *level <= highest).map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+    let having =
+        LEVELS.iter().filter(|(_, level)| *level <= highest).map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let named = named.to_string_lossy().into_owned();
     match LEVELS.iter().find(|(name, _)| *name == named) {
         Some(&(_, level)) if level <= highest => Ok(level),
-        Some(_) => Err(format!("LINGXI_CPU: this processor has {having}, got {named}; name one that it has or unset it")),
-        None => Err(format!("LINGXI_CPU: expected one of {having}, got {named:?}; name one of them or unset it")),
+        Some(_) => Err(format!("LINGXI_CPU: this processor has {having}, got {named}")),
+        None => Err(format!("LINGXI_CPU: expected one of {having}, got {named:?}")),
     }
 }
 

@@ -7,7 +7,8 @@
 //! broadcast. A call works on the thread that makes it: who has many rows gives each thread its own.
 //!
 //! - bf16: `x` and `w` are rounded to nearest, sums are f32.
-//! - int8: each column of `w` has one scale; each row of `x` gets one from its largest number when it comes. Sums are exact.
+//! - int8: each column of `w` has one scale; each row of `x` gets one, and the byte that means zero, from its smallest and
+//!   largest number when it comes. Sums are exact.
 
 pub(crate) mod amx;
 mod finish;
@@ -64,9 +65,6 @@ impl Precision {
 pub(crate) const PANEL: usize = 32;
 /// Most rows of a tile.
 pub(crate) const ROWS: usize = 32;
-/// What quantised `x` is moved by, so that the processor can take it as unsigned.
-const SHIFT: i32 = 128;
-
 /// One step of a panel.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -84,9 +82,9 @@ pub struct Packed {
     k: usize,
     /// `[panels, steps]`; columns beyond `n` are zero.
     lines: Vec<Line>,
-    /// Of int8: what one unit of each column is worth, and [`SHIFT`] times its sum, which every dot product has too much.
+    /// Of int8: what one unit of each column is worth, and its sum, which every dot product has too often.
     scales: Vec<f32>,
-    excess: Vec<i32>,
+    sums: Vec<i32>,
 }
 
 impl Packed {
@@ -97,18 +95,29 @@ impl Packed {
     pub fn new(w: &[f32], n: usize, k: usize, precision: Precision) -> Packed {
         assert!(k > 0 && w.len() == n * k, "packed: {} numbers are not {n} x {k}", w.len());
         let steps = precision.steps(k);
-        let mut packed =
-            Packed { precision, n, k, lines: vec![Line([0; PANEL]); n.div_ceil(PANEL) * steps], scales: vec![], excess: vec![] };
+        let mut packed = Packed {
+            precision,
+            n,
+            k,
+            lines: vec![Line([0; PANEL]); n.div_ceil(PANEL) * steps],
+            scales: vec![],
+            sums: vec![],
+        };
         let mut row = Rows::default();
         for column in 0..n {
-            // A column of the product is rounded like a row of x; only the shift of int8 is taken back.
-            row.fill(&w[column * k..(column + 1) * k], k, precision);
+            let w = &w[column * k..(column + 1) * k];
             let panel = &mut packed.lines[column / PANEL * steps..][..k.div_ceil(precision.per_step())];
-            panel.iter_mut().zip(row.steps_of(0)).for_each(|(line, step)| line.0[column % PANEL] = *step);
+            let place = panel.iter_mut().map(|line| &mut line.0[column % PANEL]);
             if precision == Precision::Int8 {
-                let bytes = panel.iter_mut().map(|line| &mut line.0[column % PANEL]);
-                packed.scales.push(row.scale(0));
-                packed.excess.push(bytes.map(without_shift).sum::<i32>() * SHIFT);
+                let (scale, bytes) = evenly(w);
+                packed.scales.push(scale);
+                packed.sums.push(bytes.iter().map(|&byte| i32::from(byte)).sum());
+                let four =
+                    |four: &[i8]| u32::from_le_bytes(std::array::from_fn(|i| four.get(i).map_or(0, |x| *x as u8)));
+                place.zip(bytes.chunks(4)).for_each(|(place, bytes)| *place = four(bytes));
+            } else {
+                row.fill(w, k, precision);
+                place.zip(row.steps_of(0)).for_each(|(place, step)| *place = *step);
             }
         }
         packed
@@ -131,7 +140,7 @@ impl Packed {
 
     /// What it takes in memory.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.lines) + size_of_val(&*self.scales) + size_of_val(&*self.excess)
+        size_of_val(&*self.lines) + size_of_val(&*self.scales) + size_of_val(&*self.sums)
     }
 
     /// `x w^T`, then `bias` (none if empty), then GELU if asked for, into `target`.
@@ -159,9 +168,10 @@ impl Packed {
     }
 }
 
-/// Turns four shifted bytes into signed ones in place and says their sum.
-fn without_shift(step: &mut u32) -> i32 {
-    let bytes = step.to_le_bytes().map(|byte| (i32::from(byte) - SHIFT) as i8);
-    *step = u32::from_le_bytes(bytes.map(|byte| byte as u8));
-    bytes.iter().map(|&byte| i32::from(byte)).sum()
+/// A column in bytes from -127 to 127, and what one of them is worth.
+fn evenly(w: &[f32]) -> (f32, Vec<i8>) {
+    let top = w.iter().fold(0f32, |top, x| top.max(x.abs()));
+    let fits = top > 0.0 && top < f32::INFINITY && (127.0 / top) < f32::INFINITY;
+    let (scale, unit) = if fits { (top / 127.0, 127.0 / top) } else { (0.0, 0.0) };
+    (scale, w.iter().map(|x| (x * unit).round_ties_even().clamp(-127.0, 127.0) as i8).collect())
 }

@@ -46,6 +46,25 @@ fn fifty_texts_of_all_kinds_are_encoded_as_pytorch_does() {
 }
 
 #[test]
+fn fewer_digits_keep_their_cosine_and_name_their_vectors() {
+    let (texts, want) = fixture();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let mut names = Vec::new();
+    for (precision, least) in [(Precision::F32, 0.9999), (Precision::Bf16, 0.9995), (Precision::Int8, 0.99)] {
+        let Some(encoder) = at(precision) else { return };
+        let got = encoder.encode(&texts);
+        let worst = got.chunks(384).zip(want.chunks(384)).map(|(a, b)| dot(a, b)).fold(f32::INFINITY, f32::min);
+        println!("{precision:?}: least cosine {worst}, matrices of {} bytes", encoder.matrix_bytes());
+        assert!(worst >= least, "{precision:?}: {worst}");
+        names.push((encoder.provenance().clone(), encoder.revision()));
+    }
+    // Vectors of different precision are different vectors: neither the cache nor a catalogue mixes them.
+    for (i, (provenance, revision)) in names.iter().enumerate() {
+        assert!(names[..i].iter().all(|(p, r)| p != provenance && r != revision));
+    }
+}
+
+#[test]
 fn a_batch_equals_its_texts_one_by_one() {
     let Some(encoder) = encoder() else { return };
     let (texts, _) = fixture();

@@ -54,7 +54,15 @@ impl Shapes {
 
 /// Up to 32 rows that begin `stride` apart in `x`, times a panel of a multiple of 16 steps.
 #[inline(always)]
-fn block<R: Registers>(tiles: &mut R, precision: Precision, x: &[u32], stride: usize, rows: usize, panel: &[Line], sums: &mut Sums) {
+fn block<R: Registers>(
+    tiles: &mut R,
+    precision: Precision,
+    x: &[u32],
+    stride: usize,
+    rows: usize,
+    panel: &[Line],
+    sums: &mut Sums,
+) {
     let steps = panel.len();
     assert!((1..=2 * SIDE).contains(&rows) && steps.is_multiple_of(SIDE) && (rows - 1) * stride + steps <= x.len());
     let (upper, lower) = (rows.min(SIDE), rows.saturating_sub(SIDE));
@@ -263,7 +271,8 @@ mod tests {
                         let (b, sum) = (self.tiles[B][step][column], &mut self.tiles[T][row][column]);
                         match precision {
                             Precision::Bf16 => {
-                                let part = |x: u32, high: bool| f32::from_bits(if high { x & 0xffff_0000 } else { x << 16 });
+                                let part =
+                                    |x: u32, high: bool| f32::from_bits(if high { x & 0xffff_0000 } else { x << 16 });
                                 let first = part(a, false).mul_add(part(b, false), f32::from_bits(*sum));
                                 *sum = part(a, true).mul_add(part(b, true), first).to_bits();
                             }
@@ -292,17 +301,24 @@ mod tests {
             for (rows, steps) in (1..=32).flat_map(|rows| [(rows, 16), (rows, 48)]) {
                 // Small whole numbers: exact in bf16 and in any order.
                 let number = |i: usize| match precision {
-                    Precision::Bf16 => (((i * 7 % 5) as f32 - 2.0).to_bits() >> 16) | (((i * 3 % 7) as f32 - 3.0).to_bits() & 0xffff_0000),
+                    Precision::Bf16 => {
+                        (((i * 7 % 5) as f32 - 2.0).to_bits() >> 16)
+                            | (((i * 3 % 7) as f32 - 3.0).to_bits() & 0xffff_0000)
+                    }
                     _ => (i as u32).wrapping_mul(2_654_435_761),
                 };
                 let x: Vec<u32> = (0..rows * steps).map(number).collect();
-                let panel: Vec<Line> = (0..steps).map(|s| Line(std::array::from_fn(|c| number(s * 31 + c * 17 + 5)))).collect();
+                let panel: Vec<Line> =
+                    (0..steps).map(|s| Line(std::array::from_fn(|c| number(s * 31 + c * 17 + 5)))).collect();
                 let (mut got, mut want) = (Sums([[7.0; PANEL]; 32]), Sums([[7.0; PANEL]; 32]));
                 let mut tiles = Emulated { shapes: Shapes::of(16, 16), tiles: [[[9; SIDE]; SIDE]; 8] };
                 block(&mut tiles, precision, &x, steps, rows, &panel, &mut got);
                 plain_body::<false>(precision, &x, steps, rows, &panel, &mut want);
                 for row in 0..rows {
-                    assert!(got.0[row].map(f32::to_bits) == want.0[row].map(f32::to_bits), "{precision:?}, row {row} of {rows}, {steps} steps");
+                    assert!(
+                        got.0[row].map(f32::to_bits) == want.0[row].map(f32::to_bits),
+                        "{precision:?}, row {row} of {rows}, {steps} steps"
+                    );
                 }
                 // Rows that are not there stay as they were (a shape has one row at least).
                 assert!(got.0[rows..].iter().flatten().all(|x| *x == 7.0));

@@ -41,11 +41,12 @@ impl<'a> Finish<'a> {
     pub(super) fn tile(&mut self, sums: &Sums, row: usize, m: usize, column: usize) {
         let n = self.w.n;
         let width = PANEL.min(n - column);
-        let bias: [f32; PANEL] = std::array::from_fn(|lane| self.bias.get(column + lane).copied().unwrap_or(0.0));
+        let bias = panel_of(self.bias, column);
         let scaled = (self.w.precision == Precision::Int8).then(|| Scales {
             rows: &self.x.scales()[row..row + m],
-            columns: std::array::from_fn(|lane| self.w.scales.get(column + lane).copied().unwrap_or(0.0)),
-            excess: std::array::from_fn(|lane| self.w.excess.get(column + lane).copied().unwrap_or(0)),
+            zeros: &self.x.zeros()[row..row + m],
+            columns: panel_of(&self.w.scales, column),
+            sums: panel_of(&self.w.sums, column),
         });
         let place = match &mut self.target {
             Target::Store(out) => Place::Store(&mut out[row * n + column..]),
@@ -69,11 +70,22 @@ impl<'a> Finish<'a> {
     }
 }
 
+/// The numbers of a panel's columns, zero where there are none.
+fn panel_of<T: Copy + Default>(all: &[T], column: usize) -> [T; PANEL] {
+    let there = all.get(column..).unwrap_or_default();
+    there.first_chunk().copied().unwrap_or_else(|| {
+        let mut some = [T::default(); PANEL];
+        some[..there.len()].copy_from_slice(there);
+        some
+    })
+}
+
 /// What turns sums of bytes into numbers.
 struct Scales<'a> {
     rows: &'a [f32],
+    zeros: &'a [i32],
     columns: [f32; PANEL],
-    excess: [i32; PANEL],
+    sums: [i32; PANEL],
 }
 
 /// Where a tile's first number goes, and with steps the length of a row.
@@ -109,15 +121,13 @@ fn finish_body<const FMA: bool>(
     for (i, sums) in sums.iter().enumerate() {
         let mut y = *sums;
         if let Some(scales) = scaled {
-            let scale = scales.rows[i];
-            for lane in 0..PANEL {
-                let exact = (y[lane].to_bits() as i32).wrapping_sub(scales.excess[lane]);
-                y[lane] = exact as f32 * (scale * scales.columns[lane]);
+            let (scale, zero) = (scales.rows[i], scales.zeros[i]);
+            for ((y, sum), column) in y.iter_mut().zip(scales.sums).zip(scales.columns) {
+                let exact = (y.to_bits() as i32).wrapping_sub(zero.wrapping_mul(sum));
+                *y = exact as f32 * (scale * column);
             }
         }
-        for lane in 0..PANEL {
-            y[lane] += bias[lane];
-        }
+        y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
         if gelu {
             for x in &mut y {
                 *x = gelu_one::<FMA>(*x);
@@ -129,12 +139,15 @@ fn finish_body<const FMA: bool>(
                 _ => out[i * n..][..width].copy_from_slice(&y[..width]),
             },
             Place::Add(out) => match out[i * n..].first_chunk_mut::<PANEL>() {
-                Some(out) if width == PANEL => *out = std::array::from_fn(|lane| out[lane] + y[lane]),
+                Some(out) if width == PANEL => (0..PANEL).for_each(|lane| out[lane] += y[lane]),
                 _ => out[i * n..][..width].iter_mut().zip(y).for_each(|(out, y)| *out += y),
             },
             Place::Bits(out, row) => out[i * *row..][..width].iter_mut().zip(y).for_each(|(out, y)| *out = y.to_bits()),
             Place::Pairs(out, row) => {
-                let pairs: [u32; PANEL / 2] = std::array::from_fn(|at| bf16(y[2 * at]) | bf16(y[2 * at + 1]) << 16);
+                let mut pairs = [0; PANEL / 2];
+                for (pair, [a, b]) in pairs.iter_mut().zip(y.as_chunks::<2>().0) {
+                    *pair = bf16(*a) | bf16(*b) << 16;
+                }
                 match out[i * *row..].first_chunk_mut::<{ PANEL / 2 }>() {
                     Some(out) if width == PANEL => *out = pairs,
                     // The last pair of an odd row ends with the zero that the matrix has beyond its columns.

@@ -1,6 +1,6 @@
 //! The left side of a product: rows of numbers, rounded to the product's precision.
 
-use super::{Precision, SHIFT};
+use super::Precision;
 use crate::cpu::per_level;
 
 /// Rows `x[m,k]` in one precision. A buffer: filled again and again, it allocates only when it has to grow.
@@ -10,15 +10,16 @@ pub struct Rows {
     k: usize,
     /// `[m, steps]`
     steps: Vec<u32>,
-    /// Of int8: what one unit of each row is worth.
+    /// Of int8: what one unit of each row is worth, and which byte means zero.
     scales: Vec<f32>,
+    zeros: Vec<i32>,
     /// Where a product leaves f32 until a row is whole and its scale known.
     staged: Vec<f32>,
 }
 
 impl Default for Rows {
     fn default() -> Rows {
-        Rows { precision: Precision::F32, m: 0, k: 0, steps: vec![], scales: vec![], staged: vec![] }
+        Rows { precision: Precision::F32, m: 0, k: 0, steps: vec![], scales: vec![], zeros: vec![], staged: vec![] }
     }
 }
 
@@ -35,7 +36,7 @@ impl Rows {
             match precision {
                 Precision::F32 => steps.iter_mut().zip(x).for_each(|(step, x)| *step = x.to_bits()),
                 Precision::Bf16 => round(x, steps),
-                Precision::Int8 => quantise(x, steps, &mut self.scales[row]),
+                Precision::Int8 => quantise(x, steps, &mut self.scales[row], &mut self.zeros[row]),
             }
         }
     }
@@ -64,12 +65,14 @@ impl Rows {
     pub(crate) fn resize(&mut self, m: usize, k: usize, precision: Precision) {
         let wide = precision.steps(k);
         if (self.k, self.precision) != (k, precision) {
-            // What lies beyond k must be zero (and shifted bytes have no zero of their own: the matrix has it there).
+            // What lies beyond k must be zero; of bytes it may be anything, since the matrix is zero there.
             self.steps.clear();
         }
         (self.m, self.k, self.precision) = (m, k, precision);
         self.steps.resize(m * wide, 0);
-        self.scales.resize(if precision == Precision::Int8 { m } else { 0 }, 0.0);
+        let of_bytes = if precision == Precision::Int8 { m } else { 0 };
+        self.scales.resize(of_bytes, 0.0);
+        self.zeros.resize(of_bytes, 0);
     }
 
     /// Number of rows.
@@ -105,12 +108,12 @@ impl Rows {
         &self.steps[row * wide..(row + 1) * wide]
     }
 
-    pub(super) fn scale(&self, row: usize) -> f32 {
-        self.scales[row]
-    }
-
     pub(super) fn scales(&self) -> &[f32] {
         &self.scales
+    }
+
+    pub(super) fn zeros(&self) -> &[i32] {
+        &self.zeros
     }
 
     pub(super) fn staged(&mut self) -> &mut Vec<f32> {
@@ -148,7 +151,7 @@ fn widen_body<const FMA: bool>(steps: &[u32], x: &mut [f32]) {
 per_level! { fn round(x: &[f32], steps: &mut [u32]) = round_body }
 
 #[inline(always)]
-fn round_body<const FMA: bool>(x: &[f32], steps: &mut [u32]) {
+pub(super) fn round_body<const FMA: bool>(x: &[f32], steps: &mut [u32]) {
     let (pairs, last) = x.as_chunks::<2>();
     steps.iter_mut().zip(pairs).for_each(|(step, [a, b])| *step = bf16(*a) | bf16(*b) << 16);
     if let [last] = last {
@@ -156,27 +159,45 @@ fn round_body<const FMA: bool>(x: &[f32], steps: &mut [u32]) {
     }
 }
 
-per_level! { fn quantise(x: &[f32], steps: &mut [u32], scale: &mut f32) = quantise_body }
+per_level! { fn quantise(x: &[f32], steps: &mut [u32], scale: &mut f32, zero: &mut i32) = quantise_body }
 
 #[inline(always)]
-fn quantise_body<const FMA: bool>(x: &[f32], steps: &mut [u32], scale: &mut f32) {
+fn quantise_body<const FMA: bool>(x: &[f32], steps: &mut [u32], scale: &mut f32, zero: &mut i32) {
+    // Zero is always within, and always a byte of its own.
     let (chunks, rest) = x.as_chunks::<16>();
-    let mut tops = [0f32; 16];
-    chunks.iter().for_each(|chunk| tops = std::array::from_fn(|lane| larger(tops[lane], chunk[lane].abs())));
-    let top = tops.iter().fold(0.0, |top, &x| larger(top, x));
-    let top = rest.iter().fold(top, |top, x| larger(top, x.abs()));
-    // A row of zeros (or one that holds infinity, which no scale fits) has bytes of zero.
-    let fits = top > 0.0 && top < f32::INFINITY;
-    *scale = if fits { top / 127.0 } else { 0.0 };
-    let unit = if fits { 127.0 / top } else { 0.0 };
-    let (fours, rest) = x.as_chunks::<4>();
-    let step = |four: &[f32; 4]| {
-        let byte = |x: f32| ((x * unit).clamp(-127.0, 127.0).round_ties_even() as i32 + SHIFT) as u32;
-        byte(four[0]) | byte(four[1]) << 8 | byte(four[2]) << 16 | byte(four[3]) << 24
-    };
-    steps.iter_mut().zip(fours).for_each(|(s, four)| *s = step(four));
-    if !rest.is_empty() {
-        steps[fours.len()] = step(&std::array::from_fn(|i| rest.get(i).copied().unwrap_or(0.0)));
+    let (mut tops, mut lows) = ([0f32; 16], [0f32; 16]);
+    for chunk in chunks {
+        for lane in 0..16 {
+            tops[lane] = larger(tops[lane], chunk[lane]);
+            lows[lane] = larger(lows[lane], -chunk[lane]);
+        }
+    }
+    let top = tops.iter().chain(rest).fold(0.0, |top, &x| larger(top, x));
+    let low = rest.iter().fold(lows.iter().fold(0.0, |low, &x| larger(low, x)), |low, x| larger(low, -x));
+    let unit = 255.0 / (top + low);
+    // A row of zeros (or one that is too large or too small for a scale) has bytes that are worth nothing.
+    let fits = unit > 0.0 && unit < f32::INFINITY && top + low < f32::INFINITY;
+    let unit = if fits { unit } else { 0.0 };
+    *scale = if fits { (top + low) / 255.0 } else { 0.0 };
+    let nought = (low * unit).round_ties_even();
+    *zero = nought as i32;
+    // A float this large has no digits behind the point: adding it rounds (ties to even), and its last byte is the number.
+    const POINT: f32 = 12_582_912.0;
+    let byte = |x: f32| ((x * unit).clamp(-nought, 255.0 - nought) + POINT).to_bits().wrapping_add(nought as u32) as u8;
+    let (wide, rest) = x.as_chunks::<64>();
+    let (wide_steps, rest_steps) = steps.as_chunks_mut::<16>();
+    for (steps, x) in wide_steps.iter_mut().zip(wide) {
+        let mut bytes = [0u8; 64];
+        for lane in 0..64 {
+            bytes[lane] = byte(x[lane]);
+        }
+        for (step, four) in steps.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *step = u32::from_le_bytes(*four);
+        }
+    }
+    let left = wide_steps.iter_mut().skip(wide.len()).flatten().chain(rest_steps);
+    for (step, some) in left.zip(rest.chunks(4)) {
+        *step = (0..4).fold(0, |all, at| all | u32::from(byte(some.get(at).copied().unwrap_or(0.0))) << (8 * at));
     }
 }
 

@@ -170,7 +170,9 @@ pub(super) fn plain_body<const FMA: bool>(
     for (i, sums) in sums.0.iter_mut().take(m).enumerate() {
         let x = &x[i * stride..][..panel.len()];
         match precision {
-            Precision::F32 => plain_row(x, panel, sums, |sum, a, b| fma::<FMA>(f32::from_bits(a), f32::from_bits(b), sum)),
+            Precision::F32 => {
+                plain_row(x, panel, sums, |sum, a, b| fma::<FMA>(f32::from_bits(a), f32::from_bits(b), sum))
+            }
             Precision::Bf16 => plain_row(x, panel, sums, |sum, a, b| {
                 let (low, high) = (|x: u32| f32::from_bits(x << 16), |x: u32| f32::from_bits(x & 0xffff_0000));
                 fma::<FMA>(high(a), high(b), fma::<FMA>(low(a), low(b), sum))
@@ -187,9 +189,7 @@ pub(super) fn plain_body<const FMA: bool>(
 fn plain_row(x: &[u32], panel: &[Line], sums: &mut [f32; PANEL], add: impl Fn(f32, u32, u32) -> f32) {
     let mut row = [0f32; PANEL];
     for (&a, line) in x.iter().zip(panel) {
-        for lane in 0..PANEL {
-            row[lane] = add(row[lane], a, line.0[lane]);
-        }
+        row.iter_mut().zip(line.0).for_each(|(sum, b)| *sum = add(*sum, a, b));
     }
     *sums = row;
 }

@@ -5,19 +5,37 @@ use crate::numbers;
 use lingxi_kernels::*;
 use proptest::prelude::*;
 
-/// What a precision makes of a row.
+/// What a precision makes of a row of x.
 fn rounded(row: &[f32], precision: Precision) -> Vec<f32> {
-    let top = row.iter().fold(0f32, |top, x| top.max(x.abs()));
+    let top = row.iter().fold(0f32, |top, x| top.max(*x));
+    let low = row.iter().fold(0f32, |low, x| low.max(-*x));
+    let unit = 255.0 / (top + low);
+    let zero = (low * unit).round_ties_even();
     let one = |x: f32| match precision {
         Precision::F32 => x,
-        Precision::Bf16 => {
-            let bits = x.to_bits();
-            f32::from_bits(bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
+        Precision::Bf16 => bf16(x),
+        Precision::Int8 if top + low > 0.0 => {
+            (x * unit).round_ties_even().clamp(-zero, 255.0 - zero) * ((top + low) / 255.0)
         }
-        Precision::Int8 if top > 0.0 => (x * (127.0 / top)).clamp(-127.0, 127.0).round_ties_even() * (top / 127.0),
         Precision::Int8 => 0.0,
     };
     row.iter().map(|&x| one(x)).collect()
+}
+
+/// What it makes of a row of w.
+fn rounded_weights(row: &[f32], precision: Precision) -> Vec<f32> {
+    let top = row.iter().fold(0f32, |top, x| top.max(x.abs()));
+    match precision {
+        Precision::Int8 if top > 0.0 => {
+            row.iter().map(|x| (x * (127.0 / top)).round_ties_even() * (top / 127.0)).collect()
+        }
+        _ => rounded(row, precision),
+    }
+}
+
+fn bf16(x: f32) -> f32 {
+    let bits = x.to_bits();
+    f32::from_bits(bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
 }
 
 fn rounded_rows(x: &[f32], k: usize, precision: Precision) -> Vec<f32> {
@@ -53,8 +71,8 @@ proptest! {
         let x = numbers(seed, m * k, size);
         let (w, bias) = (numbers(seed ^ 1, n * k, 1.0), if biased { numbers(seed ^ 2, n, 1.0) } else { vec![] });
         let packed = Packed::new(&w, n, k, precision);
-        let (x, given) = (rounded_rows(&x, k, precision), rows(&x, k, precision));
-        let w = rounded_rows(&w, k, precision);
+        let (given, x) = (rows(&x, k, precision), rounded_rows(&x, k, precision));
+        let w: Vec<f32> = w.chunks(k).flat_map(|row| rounded_weights(row, precision)).collect();
         let mut want = reference::matmul_nt(&x, &w, m, n, k);
         // What a sum of k products can lose in f32.
         let most = x.iter().fold(0f32, |t, x| t.max(x.abs())) * w.iter().fold(0f32, |t, x| t.max(x.abs()));
@@ -136,7 +154,10 @@ fn extremes_go_through_a_product_as_through_plain_loops() {
         let near = |got: f32, want: f32| (got / want - 1.0).abs() < 0.01;
         assert!(out[..33].iter().all(|&y| y == f32::INFINITY || near(y, f32::MAX)), "{precision:?}: {out:?}");
         assert!(out[33..66].iter().all(|&y| y == 0.0 || near(y, f32::MIN_POSITIVE)), "{precision:?}: {out:?}");
-        assert!(out[66..99].iter().all(|&y| y == 0.0) && out[99..].iter().all(|&y| near(y, -37.0)), "{precision:?}: {out:?}");
+        assert!(
+            out[66..99].iter().all(|&y| y == 0.0) && out[99..].iter().all(|&y| near(y, -37.0)),
+            "{precision:?}: {out:?}"
+        );
         // What is no number does not pass for one, except that bytes have none to say it with.
         x[5] = f32::NAN;
         w.product(&rows(&x, k, precision), &[], false, Target::Store(&mut out));
