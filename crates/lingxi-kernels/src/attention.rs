@@ -8,7 +8,7 @@
 use crate::cpu::per_level;
 use crate::packed::tiles::Tiles;
 use crate::packed::{Line, PANEL, Precision, ROWS, Rows, Sums, bf16};
-use crate::rows::softmax_body;
+use crate::rows::powers;
 use rayon::prelude::*;
 
 /// Which tokens a token may look at.
@@ -251,13 +251,14 @@ fn weigh_body<const FMA: bool>(
     let n = weights.len() * precision.per_step();
     let scores = &mut scores[..n.next_multiple_of(16)];
     scores[reach..].fill(f32::NEG_INFINITY);
-    softmax_body::<FMA>(scores);
+    let scale = powers::<FMA>(scores);
     match precision {
-        Precision::F32 => weights.iter_mut().zip(scores).for_each(|(weight, score)| *weight = score.to_bits()),
-        _ => weights
-            .iter_mut()
-            .zip(scores.as_chunks::<2>().0)
-            .for_each(|(weight, [a, b])| *weight = bf16(*a) | bf16(*b) << 16),
+        Precision::F32 => {
+            weights.iter_mut().zip(scores).for_each(|(weight, power)| *weight = (*power * scale).to_bits())
+        }
+        _ => weights.iter_mut().zip(scores.as_chunks::<2>().0).for_each(|(weight, [a, b])| {
+            *weight = bf16(*a * scale) | bf16(*b * scale) << 16;
+        }),
     }
 }
 

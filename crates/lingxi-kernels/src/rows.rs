@@ -66,16 +66,30 @@ fn rows(x: &mut [f32], d: usize, work: impl Fn(&mut [f32]) + Send + Sync) {
 per_level! { fn softmax(row: &mut [f32]) = softmax_body }
 
 #[inline(always)]
-pub(crate) fn softmax_body<const FMA: bool>(row: &mut [f32]) {
+fn softmax_body<const FMA: bool>(row: &mut [f32]) {
+    let scale = powers::<FMA>(row);
+    row.iter_mut().for_each(|x| *x *= scale);
+}
+
+/// Turns a row into `e^(x - largest)` and returns what makes their sum 1. A row of negative infinities becomes zeros.
+#[inline(always)]
+pub(crate) fn powers<const FMA: bool>(row: &mut [f32]) -> f32 {
     let top = top(row);
     if top == f32::NEG_INFINITY {
         // No entry is reachable (or all are NaN, which stay visible).
         row.iter_mut().for_each(|x| *x = if x.is_nan() { *x } else { 0.0 });
-        return;
+        return 1.0;
     }
-    row.iter_mut().for_each(|x| *x = exp::<FMA>(*x - top));
-    let scale = 1.0 / sum(row, |x| x);
-    row.iter_mut().for_each(|x| *x *= scale);
+    let (chunks, rest) = row.as_chunks_mut::<16>();
+    let mut sums = [0f32; 16];
+    for chunk in chunks {
+        for (x, sum) in chunk.iter_mut().zip(&mut sums) {
+            *x = exp::<FMA>(*x - top);
+            *sum += *x;
+        }
+    }
+    rest.iter_mut().for_each(|x| *x = exp::<FMA>(*x - top));
+    1.0 / (sums.iter().sum::<f32>() + rest.iter().sum::<f32>())
 }
 
 per_level! { fn layer_norm(row: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) = layer_norm_body }
@@ -154,11 +168,14 @@ pub(crate) fn gelu_one<const FMA: bool>(x: f32) -> f32 {
 pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     // x = n ln 2 + r with |r| <= ln 2 / 2; ln 2 in two parts keeps r exact.
     let clamped = x.clamp(-87.0, 88.0);
-    let n = (clamped * std::f32::consts::LOG2_E).round_ties_even();
+    // A float this large has no digits behind the point: adding it rounds, and its last bits are the whole number.
+    const POINT: f32 = 12_582_912.0;
+    let pointed = fma::<FMA>(clamped, std::f32::consts::LOG2_E, POINT);
+    let n = pointed - POINT;
     let r = fma::<FMA>(n, 2.121_944_4e-4, fma::<FMA>(n, -0.693_359_4, clamped));
     let p = [1.987_569_2e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
     let poly = p.iter().fold(0.0, |sum, &c| fma::<FMA>(sum, r, c));
     let y = fma::<FMA>(poly, r * r, r) + 1.0;
-    let power = f32::from_bits(((n as i32 + 127) as u32) << 23);
+    let power = f32::from_bits((pointed.to_bits() << 23).wrapping_add(127 << 23));
     if x < -87.0 { 0.0 } else { y * power }
 }
