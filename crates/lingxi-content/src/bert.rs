@@ -1,4 +1,5 @@
-//! BERT (Devlin et al. 2019, <https://arxiv.org/abs/1810.04805>), post-norm, in f32, on packed sequences.
+//! BERT (Devlin et al. 2019, <https://arxiv.org/abs/1810.04805>) and its kin, post-norm, on packed sequences: RoBERTa and
+//! XLM-R (Liu et al. 2019, <https://arxiv.org/abs/1907.11692>), MPNet (Song et al. 2020, <https://arxiv.org/abs/2004.09297>).
 //!
 //! Token ids of many texts come in one after the other, without padding; one vector per token goes out. With `T` tokens
 //! in all, `h` the width, `f` the width of the feed-forward part:
@@ -12,22 +13,32 @@
 //!   x   [T,h]  = norm(x + up Wdown' + b)
 //! ```
 //!
+//! The kin differ in where positions begin, in the names of tensors, and MPNet in having no types but a bias for the distance of
+//! two tokens. Sums, norms, softmax and the residual `x` are f32; what goes into a product is rounded to the precision that
+//! was asked for, and attention is bf16 unless that is f32. A pass works on one thread.
+//!
 //! Written on `lingxi-kernels` and not on candle, which adds minutes to the build and, with its padding and many
 //! temporary tensors, reached 0.4 of onnxruntime's speed here.
 
 use crate::error::Result;
+use crate::family::Family;
 use crate::folder::{Config, OpenWeights};
-use lingxi_kernels::{Mask, add_bias, attention, bias_gelu, layer_norm_rows, matmul_nt, matmul_nt_add};
+use lingxi_kernels::{
+    Distances, Mask, Packed as Matrix, Precision, Rows, Scratch, Target, add_bias, attend, layer_norm_here,
+};
 
 /// The network.
 pub struct Bert {
     config: Config,
+    precision: Precision,
     /// `[vocab,h]`
     words: Vec<f32>,
-    /// `[positions,h]`, the vector of segment 0 already added.
+    /// `[positions,h]` from the first that a text uses, the vector of segment 0 already added.
     positions: Vec<f32>,
     norm: Norm,
     layers: Vec<Layer>,
+    /// What MPNet adds to scores.
+    distances: Option<Distances>,
 }
 
 struct Layer {
@@ -44,7 +55,7 @@ struct Layer {
 }
 
 struct Linear {
-    weight: Vec<f32>,
+    weight: Matrix,
     bias: Vec<f32>,
 }
 
@@ -66,26 +77,42 @@ pub struct Packed {
 #[derive(Default)]
 pub struct Buffers {
     x: Vec<f32>,
-    qkv: Vec<f32>,
-    context: Vec<f32>,
-    up: Vec<f32>,
+    rounded: Rows,
+    qkv: Rows,
+    context: Rows,
+    up: Rows,
+    scratch: Scratch,
 }
 
 impl Bert {
-    /// Takes the weights that the configuration asks for.
+    /// Takes the weights that the configuration asks for and packs them.
     ///
     /// # Errors
     /// Names the first tensor that is missing or of another shape.
-    pub fn new(config: Config, weights: &OpenWeights<'_>) -> Result<Bert> {
-        let h = config.hidden_size;
+    pub fn new(config: Config, weights: &OpenWeights<'_>, precision: Precision) -> Result<Bert> {
+        let (family, h) = (config.family, config.hidden_size);
         let words = weights.take("embeddings.word_embeddings.weight", &[config.vocab_size, h])?;
-        let mut positions =
-            weights.take("embeddings.position_embeddings.weight", &[config.max_position_embeddings, h])?;
-        let segments = weights.take("embeddings.token_type_embeddings.weight", &[config.type_vocab_size, h])?;
-        add_bias(&mut positions, &segments[..h]);
+        let positions = weights.take("embeddings.position_embeddings.weight", &[config.max_position_embeddings, h])?;
+        let mut positions = positions[config.first_position() * h..].to_vec();
+        if family.has_types() {
+            let types = weights.take("embeddings.token_type_embeddings.weight", &[config.type_vocab_size, h])?;
+            add_bias(&mut positions, &types[..h]);
+        }
         let norm = take_norm(weights, "embeddings.LayerNorm", h)?;
-        let layers = (0..config.num_hidden_layers).map(|l| take_layer(weights, l, &config)).collect::<Result<_>>()?;
-        Ok(Bert { config, words, positions, norm, layers })
+        let take = |layer| take_layer(weights, layer, &config, precision);
+        let layers = (0..config.num_hidden_layers).map(take).collect::<Result<_>>()?;
+        let distances = match family {
+            Family::Mpnet => Some(family.distances(
+                &weights.take(
+                    "encoder.relative_attention_bias.weight",
+                    &[config.relative_attention_num_buckets, config.num_attention_heads],
+                )?,
+                config.num_attention_heads,
+                config.max_position_embeddings,
+            )),
+            _ => None,
+        };
+        Ok(Bert { config, precision, words, positions, norm, layers, distances })
     }
 
     /// Width of a token vector.
@@ -93,34 +120,47 @@ impl Bert {
         self.config.hidden_size
     }
 
+    /// What the packed matrices take in memory.
+    pub fn bytes(&self) -> usize {
+        let of = |layer: &Layer| {
+            [&layer.qkv, &layer.out, &layer.up, &layer.down].iter().map(|l| l.weight.bytes()).sum::<usize>()
+        };
+        self.layers.iter().map(of).sum()
+    }
+
     /// One vector per token, `[tokens, h]`, inside `buffers`.
     ///
     /// # Panics
     /// If a token id or a text's length is beyond the configuration.
     pub fn forward<'b>(&self, batch: &Packed, buffers: &'b mut Buffers) -> &'b [f32] {
-        let (tokens, h, f) = (batch.ids.len(), self.config.hidden_size, self.config.intermediate_size);
-        let epsilon = self.config.layer_norm_eps;
-        let Buffers { x, qkv, context, up } = buffers;
+        let (tokens, h) = (batch.ids.len(), self.config.hidden_size);
+        let (epsilon, heads) = (self.config.layer_norm_eps, self.config.num_attention_heads);
+        let attention = self.attention();
+        let Buffers { x, rounded, qkv, context, up, scratch } = buffers;
         x.resize(tokens * h, 0.0);
-        qkv.resize(tokens * 3 * h, 0.0);
-        context.resize(tokens * h, 0.0);
-        up.resize(tokens * f, 0.0);
         self.embed(batch, x);
-        layer_norm_rows(x, &self.norm.weight, &self.norm.bias, epsilon);
+        layer_norm_here(x, &self.norm.weight, &self.norm.bias, epsilon);
         for layer in &self.layers {
-            matmul_nt(x, &layer.qkv.weight, qkv, tokens, 3 * h, h);
-            add_bias(qkv, &layer.qkv.bias);
-            attention(qkv, &batch.offsets, self.config.num_attention_heads, Mask::Full, context);
-            matmul_nt_add(context, &layer.out.weight, x, tokens, h, h);
-            add_bias(x, &layer.out.bias);
-            layer_norm_rows(x, &layer.norm.weight, &layer.norm.bias, epsilon);
-            matmul_nt(x, &layer.up.weight, up, tokens, f, h);
-            bias_gelu(up, &layer.up.bias);
-            matmul_nt_add(up, &layer.down.weight, x, tokens, h, f);
-            add_bias(x, &layer.down.bias);
-            layer_norm_rows(x, &layer.last_norm.weight, &layer.last_norm.bias, epsilon);
+            rounded.fill(x, h, self.precision);
+            layer.qkv.apply(rounded, false, Target::Round(qkv, attention));
+            attend(qkv, &batch.offsets, heads, Mask::Full, self.distances.as_ref(), context, scratch);
+            // Attention leaves bf16 where the product takes bytes.
+            let context =
+                if attention == self.precision { &*context } else { rounded.convert(context, self.precision) };
+            layer.out.apply(context, false, Target::Add(x));
+            layer_norm_here(x, &layer.norm.weight, &layer.norm.bias, epsilon);
+            rounded.fill(x, h, self.precision);
+            layer.up.apply(rounded, true, Target::Round(up, self.precision));
+            layer.down.apply(up, false, Target::Add(x));
+            layer_norm_here(x, &layer.last_norm.weight, &layer.last_norm.bias, epsilon);
         }
         x
+    }
+
+    /// In which numbers tokens look at each other; a head of odd width has no pairs.
+    fn attention(&self) -> Precision {
+        let even = (self.config.hidden_size / self.config.num_attention_heads).is_multiple_of(2);
+        if self.precision != Precision::F32 && even { Precision::Bf16 } else { Precision::F32 }
     }
 
     /// Word plus position vectors of every token into `x[tokens,h]`.
@@ -139,30 +179,41 @@ impl Bert {
     }
 }
 
-fn take_layer(weights: &OpenWeights<'_>, layer: usize, config: &Config) -> Result<Layer> {
-    let (h, f) = (config.hidden_size, config.intermediate_size);
-    let name = |part: &str| format!("encoder.layer.{layer}.{part}");
-    let mut qkv = Linear { weight: Vec::with_capacity(3 * h * h), bias: Vec::with_capacity(3 * h) };
-    for part in ["query", "key", "value"] {
-        let one = take_linear(weights, &name(&format!("attention.self.{part}")), h, h)?;
-        qkv.weight.extend(one.weight);
-        qkv.bias.extend(one.bias);
+impl Linear {
+    fn apply(&self, x: &Rows, gelu: bool, target: Target<'_>) {
+        self.weight.product(x, &self.bias, gelu, target);
     }
+}
+
+fn take_layer(weights: &OpenWeights<'_>, layer: usize, config: &Config, precision: Precision) -> Result<Layer> {
+    let (h, f) = (config.hidden_size, config.intermediate_size);
+    let names = config.family.names();
+    let name = |part: &str| format!("encoder.layer.{layer}.{part}");
+    let linear = |part: &str, out, input| take_linear(weights, &[name(part)], out, input, precision);
     Ok(Layer {
-        qkv,
-        out: take_linear(weights, &name("attention.output.dense"), h, h)?,
-        norm: take_norm(weights, &name("attention.output.LayerNorm"), h)?,
-        up: take_linear(weights, &name("intermediate.dense"), f, h)?,
-        down: take_linear(weights, &name("output.dense"), h, f)?,
+        qkv: take_linear(weights, &names.qkv.map(name), h, h, precision)?,
+        out: linear(names.out, h, h)?,
+        norm: take_norm(weights, &name(names.norm), h)?,
+        up: linear("intermediate.dense", f, h)?,
+        down: linear("output.dense", h, f)?,
         last_norm: take_norm(weights, &name("output.LayerNorm"), h)?,
     })
 }
 
-fn take_linear(weights: &OpenWeights<'_>, name: &str, out: usize, input: usize) -> Result<Linear> {
-    Ok(Linear {
-        weight: weights.take(&format!("{name}.weight"), &[out, input])?,
-        bias: weights.take(&format!("{name}.bias"), &[out])?,
-    })
+/// One matrix of all parts, one below the other.
+fn take_linear(
+    weights: &OpenWeights<'_>,
+    parts: &[String],
+    out: usize,
+    input: usize,
+    precision: Precision,
+) -> Result<Linear> {
+    let (mut weight, mut bias) = (Vec::new(), Vec::new());
+    for part in parts {
+        weight.extend(weights.take(&format!("{part}.weight"), &[out, input])?);
+        bias.extend(weights.take(&format!("{part}.bias"), &[out])?);
+    }
+    Ok(Linear { weight: Matrix::new(&weight, parts.len() * out, input, precision), bias })
 }
 
 fn take_norm(weights: &OpenWeights<'_>, name: &str, h: usize) -> Result<Norm> {

@@ -2,6 +2,7 @@
 //! `tokenizer.json`, `sentence_bert_config.json`, `1_Pooling/config.json`.
 
 use crate::error::{ContentError, Result};
+use crate::family::Family;
 use lingxi_data::Fingerprint;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::Deserialize;
@@ -12,8 +13,9 @@ use tokenizers::{Tokenizer, TruncationParams};
 /// The part of `config.json` that the network needs. The file is not ours, so unknown keys are allowed.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Config {
-    /// `bert`.
-    pub model_type: String,
+    /// `bert` or one of its kin.
+    #[serde(rename = "model_type", deserialize_with = "family")]
+    pub family: Family,
     /// `gelu`.
     pub hidden_act: String,
     /// Width of a token vector.
@@ -29,12 +31,40 @@ pub struct Config {
     /// Layers.
     pub num_hidden_layers: usize,
     /// Kinds of segments.
+    #[serde(default)]
     pub type_vocab_size: usize,
+    /// The id of padding.
+    #[serde(default = "one")]
+    pub pad_token_id: usize,
+    /// Kinds of distances, of MPNet.
+    #[serde(default = "buckets")]
+    pub relative_attention_num_buckets: usize,
     /// Known word pieces.
     pub vocab_size: usize,
     /// `absolute`.
     #[serde(default = "absolute")]
     pub position_embedding_type: String,
+}
+
+impl Config {
+    /// The row of a text's first token in the table of positions.
+    pub fn first_position(&self) -> usize {
+        self.family.first_position(self.pad_token_id)
+    }
+}
+
+fn family<'de, D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Family, D::Error> {
+    let name = String::deserialize(from)?;
+    let unknown = || serde::de::Error::custom(format!("model_type {name}, expected {}", Family::MODEL_TYPES));
+    Family::of(&name).ok_or_else(unknown)
+}
+
+fn one() -> usize {
+    1
+}
+
+fn buckets() -> usize {
+    32
 }
 
 fn absolute() -> String {
@@ -105,15 +135,22 @@ impl Folder {
         let pooling = check_pooling(&path, &json(&path, &pool)?, &config)?;
         let (path, sentence) = bytes(dir, "sentence_bert_config.json")?;
         let max_tokens = json::<SentenceFile>(&path, &sentence)?.max_seq_length;
-        if !(2..=config.max_position_embeddings).contains(&max_tokens) {
-            let expected = format!("2 to {} (max_position_embeddings)", config.max_position_embeddings);
+        let places = config.max_position_embeddings - config.first_position();
+        if !(2..=places).contains(&max_tokens) {
+            let expected = format!("2 to {places} (max_position_embeddings)");
             return Err(setting(&path, "max_seq_length", expected, max_tokens));
         }
         let (path, words) = bytes(dir, "tokenizer.json")?;
         let tokenizer = tokenizer(&path, &words, &config, max_tokens)?;
         let (path, data) = bytes(dir, "model.safetensors")?;
         let revision = Fingerprint::of([&text, &pool, &sentence, &words, &data].map(Vec::as_slice));
-        Ok(Folder { config, pooling, tokenizer, weights: Weights { path, data }, revision })
+        Ok(Folder {
+            pooling,
+            tokenizer,
+            weights: Weights { path, data, prefix: config.family.prefix() },
+            config,
+            revision,
+        })
     }
 }
 
@@ -132,11 +169,8 @@ fn setting(path: &Path, field: &'static str, expected: impl Into<String>, got: i
 }
 
 fn check_config(path: &Path, c: &Config) -> Result<()> {
-    let words = [
-        ("model_type", &c.model_type, "bert"),
-        ("hidden_act", &c.hidden_act, "gelu"),
-        ("position_embedding_type", &c.position_embedding_type, "absolute"),
-    ];
+    let words =
+        [("hidden_act", &c.hidden_act, "gelu"), ("position_embedding_type", &c.position_embedding_type, "absolute")];
     if let Some((field, got, expected)) = words.into_iter().find(|(_, got, expected)| got != expected) {
         return Err(setting(path, field, expected, got));
     }
@@ -144,7 +178,9 @@ fn check_config(path: &Path, c: &Config) -> Result<()> {
         ("hidden_size", c.hidden_size),
         ("intermediate_size", c.intermediate_size),
         ("num_attention_heads", c.num_attention_heads),
-        ("type_vocab_size", c.type_vocab_size),
+        ("type_vocab_size", if c.family.has_types() { c.type_vocab_size } else { 1 }),
+        ("relative_attention_num_buckets", c.relative_attention_num_buckets / 4),
+        ("max_position_embeddings", c.max_position_embeddings.saturating_sub(c.first_position())),
     ];
     if let Some((field, got)) = sizes.into_iter().find(|(_, size)| !(1..=1 << 20).contains(size)) {
         return Err(setting(path, field, "1 to 1048576", got));
@@ -197,6 +233,7 @@ fn tokenizer(path: &Path, text: &[u8], config: &Config, max_tokens: usize) -> Re
 pub struct Weights {
     path: PathBuf,
     data: Vec<u8>,
+    prefix: &'static str,
 }
 
 impl Weights {
@@ -208,7 +245,8 @@ impl Weights {
         let tensors = SafeTensors::deserialize(&self.data)
             .map_err(|e| ContentError::file(&self.path, "a safetensors file", e))?;
         // Saved from a model with a head, all names carry the name of the part.
-        let prefix = if tensors.tensor("bert.embeddings.word_embeddings.weight").is_ok() { "bert." } else { "" };
+        let saved = tensors.tensor(&format!("{}embeddings.word_embeddings.weight", self.prefix)).is_ok();
+        let prefix = if saved { self.prefix } else { "" };
         Ok(OpenWeights { path: &self.path, tensors, prefix })
     }
 }

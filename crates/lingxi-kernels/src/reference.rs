@@ -97,6 +97,17 @@ pub fn gelu(x: f32) -> f32 {
 
 /// One sequence `qkv[n,3h]` with every score written out.
 pub fn attention(qkv: &[f32], n: usize, heads: usize, mask: Mask) -> Vec<f32> {
+    attention_with(qkv, n, heads, mask, |_, _, _| 0.0)
+}
+
+/// [`attention`] with a bias of head, looking token and seen token on each score.
+pub fn attention_with(
+    qkv: &[f32],
+    n: usize,
+    heads: usize,
+    mask: Mask,
+    bias: impl Fn(usize, usize, usize) -> f32,
+) -> Vec<f32> {
     let h = if n == 0 { 0 } else { qkv.len() / (3 * n) };
     let d = h.checked_div(heads).unwrap_or(0);
     let at = |token: usize, which: usize, column: usize| qkv[token * 3 * h + which * h + column];
@@ -107,7 +118,7 @@ pub fn attention(qkv: &[f32], n: usize, heads: usize, mask: Mask) -> Vec<f32> {
                 let sum: f64 =
                     (head * d..(head + 1) * d).map(|c| f64::from(at(i, 0, c)) * f64::from(at(j, 1, c))).sum();
                 let seen = mask == Mask::Full || j <= i;
-                if seen { (sum / (d as f64).sqrt()) as f32 } else { f32::NEG_INFINITY }
+                if seen { (sum / (d as f64).sqrt()) as f32 + bias(head, i, j) } else { f32::NEG_INFINITY }
             };
             let p = softmax(&(0..n).map(score).collect::<Vec<_>>());
             for c in head * d..(head + 1) * d {
@@ -116,4 +127,28 @@ pub fn attention(qkv: &[f32], n: usize, heads: usize, mask: Mask) -> Vec<f32> {
         }
     }
     out
+}
+
+/// Every logit written out: the mean loss, and its gradients for `x` and `items`.
+pub fn cross_entropy(x: &[f32], items: &[f32], d: usize, labels: &[u32]) -> (f64, Vec<f32>, Vec<f32>) {
+    let (rows, n) = (labels.len(), items.len() / d);
+    let counted = labels.iter().filter(|label| **label != crate::IGNORED).count().max(1) as f64;
+    let (mut loss, mut dx, mut d_items) = (0.0, vec![0f64; x.len()], vec![0f64; items.len()]);
+    for row in (0..rows).filter(|&row| labels[row] != crate::IGNORED) {
+        let x = &x[row * d..(row + 1) * d];
+        let logit = |item: usize| (0..d).map(|c| f64::from(x[c]) * f64::from(items[item * d + c])).sum::<f64>();
+        let logits: Vec<f64> = (0..n).map(logit).collect();
+        let top = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let whole = top + logits.iter().map(|l| (l - top).exp()).sum::<f64>().ln();
+        loss += whole - logits[labels[row] as usize];
+        for item in 0..n {
+            let p = (logits[item] - whole).exp() - if item == labels[row] as usize { 1.0 } else { 0.0 };
+            for c in 0..d {
+                dx[row * d + c] += p * f64::from(items[item * d + c]) / counted;
+                d_items[item * d + c] += p * f64::from(x[c]) / counted;
+            }
+        }
+    }
+    let single = |all: Vec<f64>| all.into_iter().map(|x| x as f32).collect();
+    (loss / counted, single(dx), single(d_items))
 }

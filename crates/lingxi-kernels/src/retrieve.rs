@@ -7,8 +7,11 @@
 //! numbers, so that it does not depend on the place of query or item. Where the processor has bf16, [`screened`] does the
 //! same with half the arithmetic.
 
+mod bytes;
 #[cfg(target_arch = "x86_64")]
 mod screened;
+
+pub use bytes::ByteItems;
 
 use crate::cpu::{fma, per_level};
 use crate::products::dot_body;

@@ -12,7 +12,19 @@ use lingxi::{commands, failure};
 fn main() -> ExitCode {
     start_log();
     quiet_parquet();
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    match processor().and_then(|()| run(command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let verdict = failure::judge(&error);
+            verdict.lines.iter().for_each(|line| drop(writeln!(std::io::stderr(), "{line}")));
+            ExitCode::from(verdict.code)
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Assets(args) => commands::assets::run(&args),
         Command::Ingest(args) => commands::ingest::run(&args),
@@ -27,15 +39,13 @@ fn main() -> ExitCode {
         Command::Export(args) => commands::export::run(&args),
         Command::Ope(args) => commands::ope::run(&args),
         Command::Experiment(args) => commands::experiment::run(&args),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let verdict = failure::judge(&error);
-            verdict.lines.iter().for_each(|line| drop(writeln!(std::io::stderr(), "{line}")));
-            ExitCode::from(verdict.code)
-        }
     }
+}
+
+/// Before any work: whether `LINGXI_CPU` names instructions that this processor has.
+fn processor() -> anyhow::Result<()> {
+    let chosen = lingxi_content::cpu::choose();
+    chosen.map(drop).map_err(|why| failure::UserError::new(why, "unset LINGXI_CPU, or name one of these").into())
 }
 
 /// Log lines go to stderr; `RUST_LOG` chooses them, by default only warnings.

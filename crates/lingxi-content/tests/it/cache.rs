@@ -1,7 +1,7 @@
 //! Each distinct text goes through the model once, and never again while the cache holds it.
 
 use crate::tiny;
-use lingxi_content::{BertEncoder, EncodeStats, encode_texts};
+use lingxi_content::{BertEncoder, EncodeStats, Precision, encode_texts};
 use lingxi_data::ItemId;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ impl Tiny {
     fn new() -> Tiny {
         let dir = tempfile::tempdir().unwrap();
         tiny::write(dir.path());
-        let encoder = BertEncoder::load(dir.path()).unwrap();
+        let encoder = BertEncoder::load(dir.path(), Precision::F32).unwrap();
         Tiny { dir, encoder }
     }
     fn cache(&self) -> PathBuf {
@@ -69,7 +69,7 @@ fn another_model_does_not_read_the_vectors_of_the_first() {
     let last = bytes.len() - 3;
     bytes[last] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let other = BertEncoder::load(tiny.dir.path()).unwrap();
+    let other = BertEncoder::load(tiny.dir.path(), Precision::F32).unwrap();
     assert_eq!(encode(&other, &TEXTS, &tiny.cache()).1.encoded, 3);
 }
 

@@ -1,7 +1,7 @@
 //! A wrong or partial model directory is refused with the name of what is wrong.
 
 use crate::tiny;
-use lingxi_content::BertEncoder;
+use lingxi_content::{BertEncoder, Precision};
 use std::path::Path;
 
 /// Writes a tiny model, lets `spoil` change it, and returns the message of loading it.
@@ -9,7 +9,7 @@ fn message(spoil: impl FnOnce(&Path)) -> String {
     let dir = tempfile::tempdir().unwrap();
     tiny::write(dir.path());
     spoil(dir.path());
-    match BertEncoder::load(dir.path()) {
+    match BertEncoder::load(dir.path(), Precision::F32) {
         Ok(_) => "loaded".into(),
         Err(error) => error.to_string(),
     }

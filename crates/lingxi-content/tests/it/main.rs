@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cache;
+mod families;
 mod folder;
 mod minilm;
 mod tiny;

@@ -1,11 +1,15 @@
 //! The real weights against PyTorch, from the asset cache (`lingxi assets fetch`); skipped aloud where they are not.
 
-use lingxi_content::{BertEncoder, encode_texts};
+use lingxi_content::{BertEncoder, Precision, encode_texts};
 use lingxi_data::{Encode, ItemId};
 use lingxi_kernels::dot;
 use std::path::PathBuf;
 
 fn encoder() -> Option<BertEncoder> {
+    at(Precision::F32)
+}
+
+fn at(precision: Precision) -> Option<BertEncoder> {
     let cache = std::env::var_os("LINGXI_CACHE").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/lingxi")));
     let dir = cache?.join("assets/all-MiniLM-L6-v2");
@@ -13,7 +17,7 @@ fn encoder() -> Option<BertEncoder> {
         eprintln!("SKIPPED: no {}; run `lingxi assets fetch all-MiniLM-L6-v2`", dir.display());
         return None;
     }
-    Some(BertEncoder::load(&dir).unwrap())
+    Some(BertEncoder::load(&dir, precision).unwrap())
 }
 
 /// 50 texts and PyTorch's vectors `[50,384]`, made by `fixtures/make_minilm.py`.
@@ -39,6 +43,25 @@ fn fifty_texts_of_all_kinds_are_encoded_as_pytorch_does() {
         worst = worst.min(cosine);
     }
     println!("worst cosine {worst}");
+}
+
+#[test]
+fn fewer_digits_keep_their_cosine_and_name_their_vectors() {
+    let (texts, want) = fixture();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let mut names = Vec::new();
+    for (precision, least) in [(Precision::F32, 0.9999), (Precision::Bf16, 0.9995), (Precision::Int8, 0.99)] {
+        let Some(encoder) = at(precision) else { return };
+        let got = encoder.encode(&texts);
+        let worst = got.chunks(384).zip(want.chunks(384)).map(|(a, b)| dot(a, b)).fold(f32::INFINITY, f32::min);
+        println!("{precision:?}: least cosine {worst}, matrices of {} bytes", encoder.matrix_bytes());
+        assert!(worst >= least, "{precision:?}: {worst}");
+        names.push((encoder.provenance().clone(), encoder.revision()));
+    }
+    // Vectors of different precision are different vectors: neither the cache nor a catalogue mixes them.
+    for (i, (provenance, revision)) in names.iter().enumerate() {
+        assert!(names[..i].iter().all(|(p, r)| p != provenance && r != revision));
+    }
 }
 
 #[test]

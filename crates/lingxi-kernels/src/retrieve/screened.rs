@@ -23,11 +23,7 @@ const TINY: f32 = 1e-30;
 pub fn fits(queries: &[f32], items: &[f32]) -> bool {
     let small = |part: &[f32]| part.iter().fold(true, |all, x| all & (x.abs() <= LARGEST));
     let all_small = |x: &[f32]| x.par_chunks(1 << 16).all(small);
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bf16")
-        && is_x86_feature_detected!("fma")
-        && all_small(queries)
-        && all_small(items)
+    crate::cpu::multiplies_bf16() && all_small(queries) && all_small(items)
 }
 
 /// A run of items, the longest first, packed in pairs of bf16.

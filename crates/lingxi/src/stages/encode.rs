@@ -33,7 +33,7 @@ pub fn encode(content: &Content, shop: &Shop, site: &Site) -> Result<Option<Mean
     if content.encoder.is_empty() || texts.iter().all(String::is_empty) {
         return Ok(None);
     }
-    let encoder = BertEncoder::load(&site.assets.ensure(&content.encoder, &site.progress)?)?;
+    let encoder = BertEncoder::load(&site.assets.ensure(&content.encoder, &site.progress)?, content.precision)?;
     let stage = site.progress.stage("encode", None, Unit::Of("texts"));
     let (vectors, stats) = encode_texts(&encoder, texts, &site.cache.join("texts"), &mut |done, total| {
         stage.set_total(total as u64);
