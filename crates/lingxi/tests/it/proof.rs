@@ -1,5 +1,7 @@
 //! `lingxi ope` and `lingxi experiment` as a person calls them.
 
+use crate::shop::Server;
+use lingxi_decide::policy::PolicyConfig;
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
@@ -69,6 +71,30 @@ fn a_log_of_decisions_says_what_greedy_and_another_epsilon_would_have_earned() {
         uniform["result"]["refusal"].is_string() && uniform["result"]["estimates"] == serde_json::json!([]),
         "{uniform}"
     );
+}
+
+#[test]
+fn what_a_server_decided_is_exported_and_evaluated() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::with(&dir.path().join("store"), PolicyConfig::EpsilonGreedy { epsilon: 0.5 });
+    for i in 0..400 {
+        let user = format!("shopper-{}", i % 100);
+        let slate = server.slate(&user, 2);
+        if i % 100 < 50 {
+            server.buy(&user, &slate[0]);
+        }
+    }
+    server.app.store().flush().unwrap();
+    let (file, at) = (dir.path().join("decisions.jsonl"), format!("http://{}", server.address()));
+    let file = file.to_str().unwrap();
+    line(&["export", "decisions", "--out", file, "--at", &at]);
+    let greedy = line(&["ope", "--decisions", file, "--reward", "buy"]);
+    let result = &greedy["result"];
+    assert_eq!(result["overlap"]["rounds"], 400);
+    assert!((result["logged"]["value"].as_f64().unwrap() - 0.5).abs() < 0.05, "{result}");
+    // The best item stands in both places in about a quarter of the slates, each then four times as much worth.
+    assert!((0.7..1.3).contains(&result["overlap"]["mean_weight"].as_f64().unwrap()), "{result}");
+    assert!(result["chosen"].is_string() && result["estimates"].as_array().unwrap().len() == 3, "{result}");
 }
 
 #[test]
