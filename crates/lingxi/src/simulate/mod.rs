@@ -1,7 +1,7 @@
 //! Does exploring pay? Policies against simulated shoppers whose interests are hidden and drift.
 //!
-//! [`world`] are the shoppers, fitted to real logs; [`learner`] is what every arm may know; [`arms`] are the policies, [`run`]
-//! plays one of them through [`lingxi_decide::decide`], the way that serves; [`chart`] draws the curves. A simulation shows how
+//! [`world`] are the shoppers, fitted to real logs; [`learner`] is what every arm may know; [`arms`] are the policies, [`run()`]
+//! plays one of them through [`lingxi_decide::decide()`], the way that serves; [`chart`] draws the curves. A simulation shows how
 //! policies differ under stated assumptions, never what a shop will earn.
 
 pub mod arms;
