@@ -155,12 +155,12 @@ fn three_times_the_capacity_costs_neither_goodput_nor_patience_nor_memory() {
     println!("warm: {}", served.measure(&recommend, None, 10.0, 8));
     let before = served.resident_mb();
     // In turns, and the median: what else the machine does falls on all three.
-    let rounds: Vec<Storm> = (0..3).map(|_| storm(&served, &recommend)).collect();
+    let rounds: Vec<Storm> = (0..5).map(|_| storm(&served, &recommend)).collect();
     let after = served.resident_mb();
     let median = |of: fn(&Storm) -> f64| {
         let mut all: Vec<f64> = rounds.iter().map(of).collect();
         all.sort_by(f64::total_cmp);
-        all[1]
+        all[all.len() / 2]
     };
     let (kept, waited) = (median(|round| round.kept), median(|round| round.waited));
     println!("medians: kept {:.1} % of the goodput; p99 of the accepted {waited:.2} times as long", 100.0 * kept);
@@ -199,12 +199,16 @@ fn storm(served: &Served, recommend: &Path) -> Storm {
         refusal = refusal.or((status == 503).then_some(answer));
     }
     let load = result(load);
-    println!("capacity: {peak}\nat 70%: {calm}\nat 300%: {load}\nslowest health check {slowest:?}");
+    // A shared machine is faster in one minute than in the next: the peak is that before and that after.
+    let after = served.measure(recommend, None, 3.0, 8);
+    println!(
+        "capacity: {peak}\nat 70%: {calm}\nat 300%: {load}\ncapacity after: {after}\nslowest health check {slowest:?}"
+    );
     let statuses: Vec<&str> = load["answered"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!((statuses, &load["broken"]), (vec!["200", "503"], &Value::from(0)), "every request is answered");
     assert!(slowest < Duration::from_secs(1), "a health check took {slowest:?}");
     Storm {
-        kept: number(&load, "goodput") / capacity,
+        kept: 2.0 * number(&load, "goodput") / (capacity + number(&after, "goodput")),
         waited: number(&load, "p99_ms") / number(&calm, "p99_ms"),
         refusal,
     }
