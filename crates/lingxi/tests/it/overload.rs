@@ -152,7 +152,7 @@ fn three_times_the_capacity_costs_neither_goodput_nor_patience_nor_memory() {
     let served = Served::start(folder.path());
     let (recommend, _) = write_requests(folder.path());
     // Long enough to fill what is kept in memory within bounds, so that what grows later is due to the storms.
-    println!("warm: {}", served.measure(&recommend, None, 10.0, 8));
+    println!("warm: {}", served.measure(&recommend, None, 30.0, 8));
     let before = served.resident_mb();
     // In turns, and the median: what else the machine does falls on all three.
     let rounds: Vec<Storm> = (0..5).map(|_| storm(&served, &recommend)).collect();
