@@ -46,8 +46,8 @@ pub struct Amended {
 }
 
 impl Sent {
-    /// The item; `at` is its place in the batch, and it came `now` unless it says when (without `now`: nobody knows when). Without categories it keeps those
-    /// that it has.
+    /// The item; `at` is its place in the batch, and it came `now` unless it says when (without `now`: nobody knows when).
+    /// Without categories it keeps those that it has.
     pub fn good(self, at: usize, now: Option<i64>, categories: &dyn Fn(&str) -> Vec<String>) -> Answer<Good> {
         let path = format!("[{at}].");
         checked_id(&format!("{path}ItemId"), &self.item_id)?;

@@ -1,5 +1,6 @@
 //! Do degrees of interest come true on the real log? Fitted on every other shopper, measured on the others.
 
+use crate::stages::interests::past;
 use lingxi_data::ingest::Ingested;
 use lingxi_data::{Purpose, UserId};
 use lingxi_decide::interests::{InterestsConfig, Past, fit, reliability, shares};
@@ -40,15 +41,13 @@ pub fn calibrate(data: &Ingested) -> Option<Calibration> {
         return None;
     }
     let events = data.interactions.for_purpose(Purpose::Evaluation);
-    let past = |user: u32| -> Vec<Past> {
-        let rows = events.of(UserId(user));
-        let from = rows.len().saturating_sub(EVENTS);
+    let latest = |user: u32| -> Vec<Past> {
         // Where the source has no time, its positions stand for days.
         let day = if data.timed { 1 } else { 86_400 };
-        let of = |i: usize| Some((data.catalog.category[rows.items[i].index()]?, rows.kinds[i], rows.at[i] * day));
-        (from..rows.len()).filter_map(of).collect()
+        let past = past(events.of(UserId(user)).last(EVENTS), &data.catalog).into_iter();
+        past.map(|(category, kind, at)| (category, kind, at * day)).collect()
     };
-    let long = (0..data.users.len() as u32).map(past).filter(|past| past.len() >= 5).take(2 * SHOPPERS);
+    let long = (0..data.users.len() as u32).map(latest).filter(|past| past.len() >= 5).take(2 * SHOPPERS);
     let (learnt, measured): (Vec<_>, Vec<_>) = long.enumerate().partition(|(i, _)| i % 2 == 0);
     let (learnt, measured): (Vec<&[Past]>, Vec<&[Past]>) =
         (learnt.iter().map(|p| p.1.as_slice()).collect(), measured.iter().map(|p| p.1.as_slice()).collect());
