@@ -39,6 +39,8 @@ pub enum Command {
     Build(BuildArgs),
     /// List the kept snapshots of a running server, build a new one, or go back to one
     Snapshots(SnapshotsArgs),
+    /// Show what the policy of a running server has learnt, keep it, or go back to a kept one
+    Policy(PolicyArgs),
     /// Make, list and take away the keys that open a server to the network
     Keys(KeysArgs),
     /// Send a file of events or goods to a running server
@@ -293,6 +295,37 @@ pub enum SnapshotsAction {
     /// Let a kept one answer from now on
     Use {
         /// Its number, as in `lingxi snapshots list`
+        id: u64,
+    },
+}
+
+/// `lingxi policy`.
+#[derive(Args, Clone, Debug)]
+pub struct PolicyArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub action: PolicyAction,
+    /// The running server
+    #[arg(long, global = true, value_name = "URL", default_value = "http://127.0.0.1:8088")]
+    pub at: String,
+    /// Its key, if it asks for one (scope admin)
+    #[arg(long, global = true, value_name = "KEY", env = "LINGXI_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+    /// Print one JSON line on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What can be done with a policy.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum PolicyAction {
+    /// Show what it has learnt, what slates brought meanwhile, and the kept ones
+    Show,
+    /// Keep it as it is now
+    Keep,
+    /// Go back to a kept one: what was learnt since is forgotten
+    Use {
+        /// Its number, as in `lingxi policy show`
         id: u64,
     },
 }

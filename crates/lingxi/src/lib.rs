@@ -42,6 +42,9 @@ pub mod keys;
 
 pub mod live;
 
+pub mod learner;
+pub mod sight;
+
 pub mod crowd;
 
 pub mod fresh;

@@ -33,6 +33,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Simulate(args) => commands::simulate::run(&args),
         Command::Serve(args) => commands::serve::run(&args),
         Command::Build(args) => commands::build::run(&args),
+        Command::Policy(args) => commands::policy::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
         Command::Snapshots(args) => commands::snapshots::run(&args),
         Command::Import(args) => commands::import::run(&args),

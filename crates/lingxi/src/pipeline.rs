@@ -7,9 +7,11 @@
 
 use crate::figures;
 use crate::http::Front;
+use crate::learner::Learning;
 use crate::reasons::WordIndex;
 use crate::recipe::Recipe;
 use crate::shelf::{Place, Shelf};
+use crate::sight::Sight;
 use crate::site::Site;
 use crate::snapshot::{Built, Snapshot};
 use crate::stages::arrivals::{self, Arrivals};
@@ -21,10 +23,11 @@ use crate::stages::index::{index, recall};
 use crate::stages::ingest::{self, Shop, ingest};
 use crate::stages::interests::tastes;
 use crate::stages::measure::{self, Measured, measure};
+use crate::stages::novel::novel;
 use anyhow::Result;
 use lingxi_behaviour::blend::Blend;
-use lingxi_data::{Context, Decision, Fingerprint, ItemId};
-use lingxi_decide::{KeptAway, Standing, decide};
+use lingxi_data::{Context, Decision, Fingerprint, ItemId, Policy, Purpose, Scored};
+use lingxi_decide::{KeptAway, Moved, Standing, decide};
 use serde_json::json;
 use std::collections::HashSet;
 use std::path::Path;
@@ -108,9 +111,16 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
     let figures = json!(figures::line_with_published("evaluate", recipe, &evaluated.measured));
     let tastes = tastes(&recipe.serve.interests, &shop, key, site)?;
     let words = WordIndex::new(&shop.data.catalog.texts);
+    let new = novel(recipe, &shop, meaning.as_ref(), &fitted, key, site)?;
+    let learning = Learning::of(&recipe.serve);
     let built = Built {
         fingerprint: Fingerprint::of_json(&(key, recipe, &evaluated.choice, site.seed)),
-        policy: Box::new(recipe.serve.policy.build()?),
+        policy: recipe.serve.policy.build()?.with_budget(learning.budget),
+        learning,
+        sight: Sight::new(&shop.data.interactions.for_purpose(Purpose::Training), shop.data.catalog.len()),
+        new,
+        rerank: recipe.serve.rerank.clone(),
+        exposure: Default::default(),
         candidates: recipe.serve.candidates,
         front: Front::new(recipe, shop.data.timed, figures, fitted.curves),
         rules: recipe.serve.rules.clone(),
@@ -174,12 +184,49 @@ pub struct Ask<'a> {
     pub within: Option<&'a [ItemId]>,
     /// How much the policy may explore, from 0 (the best only) to 1 (as the recipe says).
     pub explore: f64,
+    /// Chooses in place of the snapshot's own policy, which has learnt nothing.
+    pub policy: Option<&'a dyn Policy>,
 }
 
-/// A slate of at most `n` goods for whoever asks, with the probability of every place, and the better scored goods that a
-/// rule kept away. The same snapshot and question give the same slate.
-pub fn recommend(snapshot: &Snapshot, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>) {
-    let slate = decide(&snapshot.stages(ask), ask.context, ask.n, ask.seed);
+/// A slate that was chosen, and what it was chosen by.
+pub struct Made {
+    /// The slate, with the probability of every place.
+    pub decision: Decision,
+    /// Better scored goods that a rule kept away.
+    pub kept_away: Vec<KeptAway>,
+    /// What the policy saw of each place, row-major; empty for a policy that learns nothing.
+    pub seen: Vec<f32>,
+    /// Whether each place opens an interest that is new to the shopper; empty if none may.
+    pub opens: Vec<bool>,
+    /// What moved the item of each place beside its score; empty if nothing does.
+    pub moved: Vec<Vec<Moved>>,
+}
+
+impl Made {
+    /// Leaves out the first `n` places: they are on a page before.
+    pub fn skip(&mut self, n: usize) {
+        let all = self.decision.slots.len();
+        let (n, width) = (n.min(all), self.seen.len() / all.max(1));
+        self.decision.slots.drain(..n);
+        self.seen.drain(..n * width);
+        self.opens.drain(..n.min(self.opens.len()));
+        self.moved.drain(..n.min(self.moved.len()));
+    }
+}
+
+/// A slate of at most `n` goods for whoever asks, with the probability of every place. The same snapshot, policy and question
+/// give the same slate.
+pub fn recommend(snapshot: &Snapshot, ask: &Ask<'_>) -> Made {
+    let (glance, exposure) = (snapshot.glance(ask.context), snapshot.exposure());
+    let describe = |scored: &mut Scored| glance.iter().for_each(|glance| glance.describe(scored));
+    let mut stages = snapshot.stages(ask);
+    if glance.is_some() {
+        stages.describe = Some(&describe);
+    }
+    stages.shaping = snapshot.shaping(exposure.as_deref(), ask.context.user);
+    let slate = decide(&stages, ask.context, ask.n, ask.seed);
+    let learns = snapshot.built.learning.policy.learns();
+    let slots = || slate.slots.iter().map(|slot| slot.item);
     let decision = Decision {
         id: ask.id,
         user: ask.context.user,
@@ -187,14 +234,20 @@ pub fn recommend(snapshot: &Snapshot, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>
         policy: policy_of(snapshot, ask),
         snapshot: snapshot.fingerprint(),
         seed: ask.seed,
-        slots: slate.slots,
+        slots: slate.slots.clone(),
     };
-    (decision, slate.kept_away)
+    Made {
+        decision,
+        seen: if learns { slots().flat_map(|item| slate.features(item)).copied().collect() } else { Vec::new() },
+        opens: if glance.is_some() { slots().map(|item| slate.opens_interest(item)).collect() } else { Vec::new() },
+        kept_away: slate.kept_away,
+        moved: slate.moved,
+    }
 }
 
 /// The policy as it is logged: one that was held back is another policy, with other propensities.
 fn policy_of(snapshot: &Snapshot, ask: &Ask<'_>) -> String {
-    let version = snapshot.built.policy.version();
+    let version = snapshot.policy(ask).version();
     if ask.explore < 1.0 { format!("{version} x{}", ask.explore) } else { version }
 }
 

@@ -5,6 +5,7 @@
 //! spelled wrong must not silently keep its default.
 
 use crate::failure::UserError;
+use crate::learner::LearnConfig;
 use lingxi_behaviour::alignment::AlignmentConfig;
 use lingxi_behaviour::blend::WeightSearch;
 use lingxi_behaviour::history::HistoryWeights;
@@ -14,7 +15,7 @@ use lingxi_behaviour::rating::RatingConfig;
 use lingxi_content::Precision;
 use lingxi_data::ingest::Source;
 use lingxi_data::split::SplitConfig;
-use lingxi_decide::{InterestsConfig, PolicyConfig, RulesConfig};
+use lingxi_decide::{InterestsConfig, NovelConfig, PolicyConfig, RerankConfig, RulesConfig};
 use lingxi_eval::Mask;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -146,6 +147,12 @@ pub struct Serve {
     pub policy: PolicyConfig,
     /// Candidates that recall may propose.
     pub candidates: usize,
+    /// What the shop wants of its slates beyond the best scores.
+    pub rerank: RerankConfig,
+    /// Places for interests that are new to a shopper.
+    pub novel: NovelConfig,
+    /// What the policy learns from, if it is one that learns.
+    pub learn: LearnConfig,
     /// How degrees of interest come of events; half-life and prior are fitted.
     pub interests: InterestsConfig,
     /// How the shop goes on learning while it serves.
@@ -174,6 +181,9 @@ impl Default for Serve {
             rules: RulesConfig::default(),
             policy: PolicyConfig::EpsilonGreedy { epsilon: 0.05 },
             candidates: 400,
+            rerank: RerankConfig::default(),
+            novel: NovelConfig::default(),
+            learn: LearnConfig::default(),
             interests: InterestsConfig::default(),
             rebuild: Rebuild::default(),
         }
@@ -284,10 +294,19 @@ impl Recipe {
         if !(1..=10_000).contains(&self.serve.candidates) {
             return refuse("serve.candidates", "1 to 10000", self.serve.candidates.to_string());
         }
-        self.serve
-            .interests
-            .check()
-            .map_err(|why| UserError::new(format!("recipe {}: serve.interests: {why}", self.name), "correct it"))?;
+        let serve = &self.serve;
+        let checks = [
+            ("interests", serve.interests.check()),
+            ("policy", serve.policy.build().map(drop)),
+            ("rerank", serve.rerank.check()),
+            ("novel", serve.novel.check()),
+            ("learn", serve.learn.check()),
+        ];
+        for (table, checked) in checks {
+            checked.map_err(|why| {
+                UserError::new(format!("recipe {}: serve.{table}: {why}", path.display()), "mend that key")
+            })?;
+        }
         let rebuild = self.serve.rebuild;
         // A minute at the least: a build takes longer than that on any shop worth the name.
         if rebuild.every_hours.is_some_and(|hours| !(1.0 / 60.0..=8760.0).contains(&hours)) {

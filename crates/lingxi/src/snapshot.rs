@@ -5,19 +5,24 @@
 
 use crate::fresh::{self, Fresh, FreshRecall, FreshScore};
 use crate::http::{Engine, Front};
+use crate::learner::Learning;
 use crate::live::Known;
-use crate::pipeline::{self, Ask};
+use crate::pipeline::{self, Ask, Made};
 use crate::reasons::{Reason, Witness, WordIndex};
+use crate::sight::{Glance, Ground, NovelRecall, Sight};
 use crate::stages::encode::Meaning;
 use crate::stages::index::Indexes;
 use crate::stages::ingest::Shop;
 use crate::stages::interests::Tastes;
 use crate::store::NewItem;
 use lingxi_data::{
-    Catalog, Context, Decision, Encode, Fingerprint, ItemId, Policy, Purpose, Recall, Rows, Score, Slot, UserId,
+    Catalog, Context, Encode, Fingerprint, Interner, ItemId, Policy, Purpose, Recall, Rows, Score, Slot, UserId,
 };
-use lingxi_decide::{Degree, KeptAway, Rules, RulesConfig, Stages, Standing};
-use std::sync::Arc;
+use lingxi_decide::{
+    DecideError, Degree, Explorer, Exposure, KeptAway, NewInterests, RerankConfig, Reranker, Rules, RulesConfig,
+    Shaping, Stages, Standing,
+};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// What a build made.
 pub struct Built {
@@ -37,8 +42,18 @@ pub struct Built {
     pub rules: RulesConfig,
     /// The words of the catalogue, for reasons.
     pub words: WordIndex,
-    /// Chooses among those.
-    pub policy: Box<dyn Policy>,
+    /// Chooses among those, as long as nobody has learnt a better one.
+    pub policy: Explorer,
+    /// What a better one is learnt with.
+    pub learning: Learning,
+    /// What policies that learn see of shoppers and goods.
+    pub sight: Sight,
+    /// Interests of the catalogue, and which follows which, if anybody asks.
+    pub new: Option<Arc<NewInterests>>,
+    /// What the shop wants beyond the best scores.
+    pub rerank: RerankConfig,
+    /// Who was shown how much.
+    pub exposure: RwLock<Exposure>,
     /// How many candidates recall may propose.
     pub candidates: usize,
     /// Turns a history into degrees of interest.
@@ -57,21 +72,27 @@ pub struct Snapshot {
     recall: Arc<dyn Recall>,
     score: Arc<dyn Score>,
     rules: Rules,
+    /// `None`: the best scores are all that the shop wants.
+    reranker: Option<Reranker>,
+    /// The group of each shopper, where groups are to see the same mix.
+    groups: Vec<Option<u32>>,
 }
 
 impl Snapshot {
     /// What was built, without new goods.
     ///
     /// # Errors
-    /// [`lingxi_decide::DecideError::Config`] if the rules do not hold together.
+    /// [`lingxi_decide::DecideError::Config`] if the rules do not hold together, or what moves goods does not fit the shop.
     pub fn new(built: Built) -> lingxi_decide::Result<Snapshot> {
         let built = Arc::new(built);
         Ok(Snapshot {
             stocked: None,
             fresh: Arc::default(),
-            recall: built.recall.clone(),
+            recall: with_new(built.recall.clone(), &built),
             score: built.score.clone(),
             rules: Rules::new(built.rules.clone(), &built.shop.data.catalog)?,
+            reranker: reranker(&built, &built.shop.data.catalog)?,
+            groups: groups(&built)?,
             built,
         })
     }
@@ -87,7 +108,7 @@ impl Snapshot {
             recall: &*self.recall,
             score: &*self.score,
             rules: &self.rules,
-            policy: self.built.policy.as_ref(),
+            policy: self.policy(ask),
             candidates: self.built.candidates,
             withdrawn: ask.withdrawn,
             within: ask.within,
@@ -95,6 +116,46 @@ impl Snapshot {
             shaping: None,
             explore: ask.explore,
         }
+    }
+
+    /// The policy that answers a question.
+    pub fn policy<'a>(&'a self, ask: &Ask<'a>) -> &'a dyn Policy {
+        ask.policy.unwrap_or(&self.built.policy)
+    }
+
+    /// What policies that learn see of whoever asks; `None` if nobody looks.
+    pub fn glance(&self, context: &Context<'_>) -> Option<Glance<'_>> {
+        let built = &self.built;
+        if !built.learning.policy.learns() && built.learning.budget.places == 0 {
+            return None;
+        }
+        let ground = Ground {
+            sight: &built.sight,
+            catalog: self.catalog(),
+            tastes: &built.tastes,
+            vectors: built.meaning.as_ref().map(|meaning| &*meaning.vectors),
+            new: built.new.as_deref(),
+        };
+        Some(Glance::of(ground, context))
+    }
+
+    /// Who was shown how much; `None` if nothing moves goods.
+    pub fn exposure(&self) -> Option<RwLockReadGuard<'_, Exposure>> {
+        self.reranker.as_ref().map(|_| self.built.exposure.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What moves goods on a slate for this shopper.
+    pub fn shaping<'a>(&'a self, exposure: Option<&'a Exposure>, user: Option<UserId>) -> Option<Shaping<'a>> {
+        Some(Shaping {
+            reranker: self.reranker.as_ref()?,
+            vectors: self.built.meaning.as_ref().map(|meaning| &*meaning.vectors),
+            exposure: exposure?,
+            group: self.group(user),
+        })
+    }
+
+    fn group(&self, user: Option<UserId>) -> Option<u32> {
+        self.groups.get(user?.index()).copied().flatten()
     }
 
     /// At most `n` goods like this one, best first: near in language and behaviour together, or in language alone, or
@@ -135,13 +196,49 @@ impl Snapshot {
         Some(Snapshot {
             rules: Rules::new(built.rules.clone(), &catalog)
                 .expect("the rules were checked when the build was published"),
+            reranker: reranker(built, &catalog).expect("it was checked when the build was published"),
+            groups: self.groups.clone(),
             stocked: Some(catalog),
-            recall: Arc::new(FreshRecall { known: built.recall.clone(), fresh: fresh.clone() }),
+            recall: with_new(Arc::new(FreshRecall { known: built.recall.clone(), fresh: fresh.clone() }), built),
             score: Arc::new(FreshScore { known: built.score.clone(), fresh: fresh.clone() }),
             fresh,
             built: built.clone(),
         })
     }
+}
+
+/// A recall that also finds goods of interests that are new to the shopper, if places are kept for them.
+fn with_new(known: Arc<dyn Recall>, built: &Built) -> Arc<dyn Recall> {
+    match &built.new {
+        Some(new) if built.learning.budget.places > 0 => Arc::new(NovelRecall { known, new: new.clone() }),
+        _ => known,
+    }
+}
+
+fn reranker(built: &Built, catalog: &Catalog) -> lingxi_decide::Result<Option<Reranker>> {
+    if built.rerank == RerankConfig::default() {
+        return Ok(None);
+    }
+    let mut taken = vec![0.0; catalog.len()];
+    let log = built.shop.data.interactions.for_purpose(Purpose::Serving);
+    log.iter().for_each(|event| taken[event.item.index()] += 1.0);
+    Reranker::new(built.rerank.clone(), catalog, &taken).map(Some)
+}
+
+/// Numbers the values of the column that the recipe tells groups apart by.
+fn groups(built: &Built) -> lingxi_decide::Result<Vec<Option<u32>>> {
+    let Some(config) = &built.rerank.groups else { return Ok(Vec::new()) };
+    let columns = &built.shop.data.user_attributes;
+    let Some(column) = columns.iter().find(|column| column.name == config.by) else {
+        let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        return Err(DecideError::Config {
+            what: "rerank.groups.by",
+            expected: "a column of the shoppers",
+            got: format!("{:?} (columns: {})", config.by, known.join(", ")),
+        });
+    };
+    let mut names = Interner::default();
+    Ok(column.values.iter().map(|value| if value.is_empty() { None } else { names.intern(value) }).collect())
 }
 
 impl Engine for Snapshot {
@@ -169,8 +266,30 @@ impl Engine for Snapshot {
             .collect()
     }
 
-    fn recommend(&self, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>) {
+    fn recommend(&self, ask: &Ask<'_>) -> Made {
         pipeline::recommend(self, ask)
+    }
+
+    fn policy(&self) -> &dyn Policy {
+        &self.built.policy
+    }
+
+    fn learning(&self) -> Option<Learning> {
+        Some(self.built.learning.clone()).filter(|learning| learning.policy.learns())
+    }
+
+    fn remembers(&self) -> bool {
+        self.reranker.is_some() || (self.built.learning.policy.learns() && self.built.new.is_some())
+    }
+
+    fn shown(&self, user: Option<UserId>, slots: &[Slot]) {
+        if let Some(reranker) = &self.reranker {
+            let mut exposure = self.built.exposure.write().unwrap_or_else(PoisonError::into_inner);
+            reranker.observe(&mut exposure, slots, self.group(user));
+        }
+        if let (Some(new), Some(user), true) = (&self.built.new, user, self.built.learning.policy.learns()) {
+            self.built.sight.note(new, user, slots);
+        }
     }
 
     fn consider(&self, ask: &Ask<'_>, item: ItemId) -> Option<Standing> {

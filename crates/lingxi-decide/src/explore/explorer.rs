@@ -7,7 +7,7 @@ use super::{
     Thompson, Ucb, best_first, fill,
 };
 use crate::{DecideError, Result};
-use lingxi_data::{Lesson, Policy, Scored, Slot, Terms};
+use lingxi_data::{ItemId, Lesson, Policy, Scored, Slot, Terms};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -85,8 +85,31 @@ impl Explorer {
         order.iter().position(|&i| i == chosen).map_or(0.0, |at| probabilities[at])
     }
 
+    /// The goods that it knows by their ids: what [`Explorer::rename`] must know the names of.
+    pub fn goods(&self) -> Vec<ItemId> {
+        self.distribution().goods()
+    }
+
+    /// Gives these goods the ids of another catalogue; those without one are forgotten.
+    pub fn rename(&mut self, to: impl Fn(ItemId) -> Option<ItemId>) {
+        self.distribution_mut().rename(&to);
+    }
+
     fn distribution(&self) -> &dyn Distribution {
         match &self.policy {
+            Kind::Greedy(policy) => policy,
+            Kind::EpsilonGreedy(policy) => policy,
+            Kind::Softmax(policy) => policy,
+            Kind::Ucb(policy) => policy,
+            Kind::LinUcb(policy) => policy,
+            Kind::Thompson(policy) => policy,
+            Kind::NeuralThompson(policy) => policy,
+            Kind::SquareCb(policy) => policy,
+        }
+    }
+
+    fn distribution_mut(&mut self) -> &mut dyn Distribution {
+        match &mut self.policy {
             Kind::Greedy(policy) => policy,
             Kind::EpsilonGreedy(policy) => policy,
             Kind::Softmax(policy) => policy,
@@ -112,15 +135,6 @@ impl Policy for Explorer {
     }
 
     fn learn(&mut self, lessons: &[Lesson]) {
-        match &mut self.policy {
-            Kind::Greedy(policy) => policy.learn(lessons),
-            Kind::EpsilonGreedy(policy) => policy.learn(lessons),
-            Kind::Softmax(policy) => policy.learn(lessons),
-            Kind::Ucb(policy) => policy.learn(lessons),
-            Kind::LinUcb(policy) => policy.learn(lessons),
-            Kind::Thompson(policy) => policy.learn(lessons),
-            Kind::NeuralThompson(policy) => policy.learn(lessons),
-            Kind::SquareCb(policy) => policy.learn(lessons),
-        }
+        self.distribution_mut().learn(lessons);
     }
 }

@@ -8,10 +8,11 @@
 //! One file per policy, with paper and equations: [`greedy`], [`epsilon_greedy`], [`softmax`] and [`square_cb`] draw,
 //! [`ucb`], [`lin_ucb`] are optimistic, [`thompson`] and [`neural`] sample from what they believe. What the last five know
 //! is plain data: it can be saved, read back and replayed to the same bits. [`budget`] keeps places for interests that are
-//! new to the shopper, whatever the policy; [`features`] is what learning policies see; [`Explorer`] is the policy of a recipe with all that it learnt.
+//! new to the shopper, whatever the policy; [`features`] is what learning policies see, [`drift`] watches what it brings; [`Explorer`] is the policy of a recipe with all that it learnt.
 
 mod budget;
 mod config;
+mod drift;
 mod epsilon_greedy;
 mod explorer;
 mod features;
@@ -27,6 +28,7 @@ mod ucb;
 
 pub use budget::BudgetConfig;
 pub use config::PolicyConfig;
+pub use drift::{Change, Drift};
 pub use epsilon_greedy::EpsilonGreedy;
 pub use explorer::Explorer;
 pub use features::{Facts, WIDTH, describe};
@@ -41,7 +43,7 @@ pub use thompson::{Thompson, ThompsonConfig};
 pub use ucb::{Ucb, UcbConfig};
 
 use budget::Budget;
-use lingxi_data::{Lesson, Scored, Slot, Terms};
+use lingxi_data::{ItemId, Lesson, Scored, Slot, Terms};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -62,6 +64,12 @@ pub trait Distribution: Send + Sync {
     fn is_whole(&self) -> bool {
         true
     }
+    /// The goods that it knows by their ids; none for policies that only know features.
+    fn goods(&self) -> Vec<ItemId> {
+        Vec::new()
+    }
+    /// Gives these goods the ids of another catalogue; those without one are forgotten.
+    fn rename(&mut self, _to: &dyn Fn(ItemId) -> Option<ItemId>) {}
 }
 
 /// What a policy believes of the candidates of one slate.

@@ -110,4 +110,13 @@ impl Distribution for Ucb {
     fn learn(&mut self, lessons: &[Lesson]) {
         lessons.iter().for_each(|lesson| self.add(lesson));
     }
+
+    fn goods(&self) -> Vec<ItemId> {
+        self.goods.keys().copied().collect()
+    }
+
+    fn rename(&mut self, to: &dyn Fn(ItemId) -> Option<ItemId>) {
+        let goods = std::mem::take(&mut self.goods);
+        self.goods = goods.into_iter().filter_map(|(item, seen)| Some((to(item)?, seen))).collect();
+    }
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 /// Goods of one interest that recall may propose.
 const PER_INTEREST: usize = 200;
 
-/// Written in a recipe as `[serve.interests]`.
+/// Written in a recipe as `[serve.novel]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NovelConfig {

@@ -13,6 +13,7 @@ pub mod import;
 pub mod ingest;
 pub mod keys;
 pub mod ope;
+pub mod policy;
 pub mod reproduce;
 pub mod serve;
 pub mod simulate;

@@ -9,11 +9,13 @@ use super::serving::{Serving, stocked};
 use super::telemetry::Telemetry;
 use crate::crowd::Crowd;
 use crate::kept::Opened;
-use crate::store::{Change, Good, Result, Store, Stored, Withdrawal};
+use crate::learner::Learner;
+use crate::store::{Change, Good, Result, ShownSlot, Store, Stored, Withdrawal};
 use crate::workshop::Workshop;
+use lingxi_data::{ItemId, Slot, UserId};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockResult};
 use std::time::{Duration, Instant};
 
 /// How a serving process behaves.
@@ -59,6 +61,8 @@ pub struct State {
     gate: OnceLock<Gate>,
     published: Mutex<Instant>,
     pub(super) bulk: Bulk,
+    /// Teaches the policy that answers; `None` if that does not learn. Locked before `serving` wherever both are.
+    learner: Mutex<Option<Learner>>,
 }
 
 impl Deref for App {
@@ -78,7 +82,11 @@ impl App {
         let engine = stocked(engine, &store)?;
         let serving = Serving::new(engine, options.history, built_with, Arc::default());
         serving.catch_up(&store)?;
+        remember(serving.engine(), &store)?;
+        let learner = learner_of(serving.engine(), &store)?;
+        learner.iter().for_each(|learner| serving.teach(learner.policy()));
         let app = App(Arc::new(State {
+            learner: Mutex::new(learner),
             serving: RwLock::new(Arc::new(serving)),
             bulk: Bulk::open(store.path()),
             store,
@@ -204,15 +212,57 @@ impl State {
         let erasures = || self.store.counts().erasures.load(Ordering::Acquire);
         let (mut next, before) = (start(), erasures());
         next.catch_up(&self.store)?;
+        let mut learner = self.learner();
+        self.hand_over(&mut learner, &next)?;
         let mut current = self.serving.write().unwrap_or_else(PoisonError::into_inner);
         if erasures() != before {
             // Seldom: something that was just read back is gone again.
             next = start();
+            learner.iter().for_each(|learner| next.teach(learner.policy()));
         }
         // What was stored since the lines before; whatever comes now waits in `absorb` for this lock.
         next.catch_up(&self.store)?;
         *current = Arc::new(next);
         Ok(())
+    }
+
+    /// Lets the next snapshot go on with what was learnt, if it learns with the same policy.
+    fn hand_over(&self, learner: &mut Option<Learner>, next: &Serving) -> Result<()> {
+        let (old, new) = (self.serving(), next.engine());
+        match learner {
+            Some(learner) if new.learning().as_ref() == Some(learner.learning()) => {
+                let name = |item: ItemId| old.engine().known().items.name(item.0);
+                learner.rename(|item| name(item).and_then(|name| new.known().items.get(name)).map(ItemId));
+            }
+            _ => *learner = learner_of(new, &self.store)?,
+        }
+        if !Arc::ptr_eq(&old.parts().1, &next.parts().1) {
+            remember(new, &self.store)?;
+        }
+        learner.iter().for_each(|learner| next.teach(learner.policy()));
+        Ok(())
+    }
+
+    /// The learner, for as long as nobody else teaches.
+    pub(super) fn learner(&self) -> MutexGuard<'_, Option<Learner>> {
+        self.learner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, if nobody teaches just now.
+    pub(super) fn try_learner(&self) -> TryLockResult<MutexGuard<'_, Option<Learner>>> {
+        self.learner.try_lock()
+    }
+
+    /// Learns a part of what came since the last time, and lets the policy answer; true if there is more.
+    pub(super) fn learn(&self) -> Result<bool> {
+        let mut learner = self.learner();
+        let Some(learner) = learner.as_mut() else { return Ok(false) };
+        let (serving, before) = (self.serving(), learner.lessons());
+        let more = learner.step(&self.store, serving.engine().known().items, self.now());
+        if learner.lessons() != before {
+            serving.teach(learner.policy());
+        }
+        more
     }
 
     /// Puts a snapshot that was read back in place.
@@ -305,6 +355,32 @@ impl Drop for UnderWay<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// What teaches an engine's policy; `None` if that does not learn.
+fn learner_of(engine: &dyn Engine, store: &Store) -> Result<Option<Learner>> {
+    engine.learning().map(|learning| Learner::open(learning, store, engine.known().items)).transpose()
+}
+
+/// Tells an engine what shoppers were shown lately.
+fn remember(engine: &dyn Engine, store: &Store) -> Result<()> {
+    if !engine.remembers() {
+        return Ok(());
+    }
+    let known = engine.known();
+    store.read(|reader| {
+        reader.last_slates(REMEMBERED, |user, slots| {
+            let slot = |slot: &ShownSlot| {
+                let item = known.items.get(&slot.item).map(ItemId)?;
+                Some(Slot { item, score: slot.score, propensity: slot.propensity, explored: slot.explored })
+            };
+            let slots: Vec<Slot> = slots.iter().filter_map(slot).collect();
+            engine.shown(known.users.get(user).map(UserId), &slots);
+        })
+    })
+}
+
+/// Slates that are told to an engine that remembers: what was shown before counts little.
+const REMEMBERED: usize = 20_000;
 
 /// The system's clock.
 fn unix_seconds() -> i64 {

@@ -1,12 +1,13 @@
 //! What the endpoints ask of the house: names, a slate, its reasons, neighbours, a search.
 
+use crate::learner::Learning;
 use crate::live::Known;
-use crate::pipeline::Ask;
+use crate::pipeline::{Ask, Made};
 use crate::reasons::Reason;
 use crate::recipe::Recipe;
 use crate::stages::fit::Curve;
 use crate::store::NewItem;
-use lingxi_data::{Catalog, Context, Decision, Fingerprint, ItemId, Rows, Slot, UserId};
+use lingxi_data::{Catalog, Context, Fingerprint, ItemId, Policy, Rows, Slot, UserId};
 use lingxi_decide::{Degree, KeptAway, Standing};
 use serde_json::Value;
 use std::sync::Arc;
@@ -23,8 +24,18 @@ pub trait Engine: Send + Sync + 'static {
     fn front(&self) -> &Front;
     /// What is known of a shopper: column and value.
     fn labels(&self, user: UserId) -> Vec<(&str, &str)>;
-    /// The slate that answers a question, and the better scored goods that a rule kept away.
-    fn recommend(&self, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>);
+    /// The slate that answers a question, and what it was chosen by.
+    fn recommend(&self, ask: &Ask<'_>) -> Made;
+    /// The policy as it was built, which has learnt nothing.
+    fn policy(&self) -> &dyn Policy;
+    /// What its policy learns with; `None` if it does not learn.
+    fn learning(&self) -> Option<Learning>;
+    /// Whether what shoppers were shown lately changes what they are shown next.
+    fn remembers(&self) -> bool {
+        false
+    }
+    /// Takes note that a shopper was shown these.
+    fn shown(&self, _user: Option<UserId>, _slots: &[Slot]) {}
     /// How an item stands among the candidates for that slate; `None` if no model knows it.
     fn consider(&self, ask: &Ask<'_>, item: ItemId) -> Option<Standing>;
     /// Why a place of that slate is filled as it is; the parts add up to the score.

@@ -7,12 +7,12 @@ use super::error::{Answer, Refusal};
 use super::goods;
 use super::params::{Ids, Query};
 use super::recommend::not_for;
-use crate::pipeline::Ask;
+use crate::pipeline::{Ask, Made};
 use crate::reasons::Part;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use lingxi_data::{Context, Slot};
+use lingxi_data::{Context, Policy, Slot};
 use serde::Serialize;
 
 /// What can be said of an item for a shopper.
@@ -50,12 +50,14 @@ pub async fn get(State(app): State<App>, ids: Ids<2>, query: Query) -> Answer<Js
         let (withdrawn, decision) = (serving.withdrawn(), app.store().next_decision_id());
         let withdrawn = not_for(&withdrawn, &history, now);
         let seed = app.seed_of(decision);
-        let ask = Ask { context: &context, n, id: decision, seed, withdrawn: &withdrawn, within: None, explore: 1.0 };
+        let (within, explore, taught) = (None, 1.0, serving.policy());
+        let policy = taught.as_deref().map(|policy| policy as &dyn Policy);
+        let ask = Ask { context: &context, n, id: decision, seed, withdrawn: &withdrawn, within, explore, policy };
         let standing = engine.consider(&ask, id).ok_or_else(|| {
             Refusal::new(StatusCode::NOT_FOUND, "no_score", format!("no model of this snapshot knows item {item:?}"))
                 .remedy("it is scored after the next build")
         })?;
-        let (slate, kept_away) = engine.recommend(&ask);
+        let Made { decision: slate, kept_away, .. } = engine.recommend(&ask);
         let place = slate.slots.iter().position(|slot| slot.item == id);
         let slot = place.map(|place| slate.slots[place].clone());
         let propensity = slot.as_ref().map(|slot| slot.propensity);

@@ -24,6 +24,7 @@ mod lists;
 mod openapi;
 mod page;
 mod params;
+mod policy;
 mod recommend;
 mod sent;
 mod serving;
@@ -81,6 +82,8 @@ pub fn router(app: App) -> Router {
         .route("/api/user/{user}/feedback/{type}", get(events::of_user_and_kind))
         .route("/api/builds", get(builds::list).post(builds::start))
         .route("/api/builds/{id}/publish", post(builds::publish))
+        .route("/api/policy", get(policy::get).post(policy::keep))
+        .route("/api/policy/{id}/use", post(policy::go_back))
         .route("/api/dashboard/evaluation", get(dashboard::evaluation))
         .route("/api/dashboard/curves", get(dashboard::curves))
         .route("/api/dashboard/categories", get(lists::categories))
@@ -135,9 +138,14 @@ pub fn serve(listener: TcpListener, app: App) -> io::Result<()> {
 /// Whatever the listener or the runtime says.
 pub fn serve_until(listener: TcpListener, app: App, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lingxi-http").build()?;
+    let teacher = policy::teach(app.clone())?;
     let served = runtime.block_on(run(listener, app.clone(), stop));
     // Threads that still compute for callers who gave up are not waited for.
     runtime.shutdown_background();
+    app.stop();
+    if teacher.join().is_err() {
+        tracing::error!("the learner panicked; what it learnt is learnt again at the next start");
+    }
     app.store().close();
     served
 }

@@ -14,15 +14,15 @@ use super::params::{Id, Ids, Query, checked_id, checked_kind};
 use super::serving::{Serving, Withdrawn};
 use super::similar::Near;
 use crate::live::History;
-use crate::pipeline::Ask;
+use crate::pipeline::{Ask, Made};
 use crate::reasons::Part;
 use crate::store::{Change, NewEvent, Shown};
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use lingxi_data::{Catalog, Context, Decision, EventKind, ItemId, Slot};
-use lingxi_decide::KeptAway;
+use lingxi_data::{Catalog, Context, EventKind, ItemId, Policy, Slot};
+use lingxi_decide::Moved;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -39,9 +39,23 @@ struct Place {
     score: f32,
     propensity: f32,
     explored: bool,
+    /// What for; null where the policy took the best.
+    explores: Option<Explores>,
     reason: String,
     parts: Vec<Part>,
     rules: Vec<String>,
+    /// What moved it beside its score.
+    moves: Vec<Moved>,
+}
+
+/// What a place explores.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Explores {
+    /// How good an item is.
+    Policy,
+    /// Whether the shopper has an interest that they never showed.
+    NewInterest,
 }
 
 /// What is asked for.
@@ -154,21 +168,23 @@ fn slate(app: &App, serving: &Serving, asked: &Asked) -> Answer<(Response, Vec<S
     let (withdrawn, goods) = (serving.withdrawn(), asked.category.as_ref().map(|c| serving.of_category(c)));
     let withdrawn = not_for(&withdrawn, &history, app.now());
     let (n, within) = (asked.offset + asked.n, goods.as_deref());
-    let ask =
-        Ask { context: &context, n, id, seed: app.seed_of(id), withdrawn: &withdrawn, within, explore: asked.explore };
-    let (mut decision, kept_away) = serving.engine().recommend(&ask);
-    decision.slots.drain(..asked.offset.min(decision.slots.len()));
-    let catalog = serving.engine().catalog();
-    let mut shown = Shown::new(&decision, &asked.user, |item| external(catalog, item));
-    shown.first = asked.offset;
+    let (seed, explore, taught) = (app.seed_of(id), asked.explore, serving.policy());
+    let policy = taught.as_deref().map(|policy| policy as &dyn Policy);
+    let ask = Ask { context: &context, n, id, seed, withdrawn: &withdrawn, within, explore, policy };
+    let mut made = serving.engine().recommend(&ask);
+    made.skip(asked.offset);
+    let (catalog, decision) = (serving.engine().catalog(), &made.decision);
+    let mut shown = Shown::new(decision, &asked.user, |item| external(catalog, item));
+    (shown.first, shown.seen) = (asked.offset, std::mem::take(&mut made.seen));
     // Logged before it is answered. While the disk takes no writes shoppers are shown slates all the same, and the missing
     // header says that this one may be a hole in later estimates.
     let logged = app.store().record(shown)?;
+    serving.engine().shown(history.user, &decision.slots);
     let ids: Vec<&str> = decision.slots.iter().map(|slot| external(catalog, slot.item)).collect();
     let answer = match asked.form {
         Form::Ids => Json(&ids).into_response(),
         Form::Scores => Json(scored(catalog, &decision.slots)).into_response(),
-        Form::Explained => Json(explained(serving, &context, &decision, &kept_away)).into_response(),
+        Form::Explained => Json(explained(serving, &context, &made)).into_response(),
     };
     let header = logged.then(|| [("lingxi-decision", id.to_string())]);
     Ok(((header, answer).into_response(), ids.into_iter().map(str::to_owned).collect()))
@@ -190,11 +206,17 @@ pub(super) fn scored(catalog: &Catalog, slots: &[Slot]) -> Vec<Near> {
     slots.iter().map(|slot| Near::new(catalog, slot.item, slot.score)).collect()
 }
 
-fn explained(serving: &Serving, context: &Context<'_>, decision: &Decision, kept_away: &[KeptAway]) -> Vec<Place> {
+fn explained(serving: &Serving, context: &Context<'_>, made: &Made) -> Vec<Place> {
     let catalog = serving.engine().catalog();
-    let place = |slot: &Slot| {
-        let reason = serving.engine().reason(context, slot, kept_away);
+    let place = |(at, slot): (usize, &Slot)| {
+        let reason = serving.engine().reason(context, slot, &made.kept_away);
+        let moves = made.moved.get(at).cloned().unwrap_or_default();
+        let mut rules = reason.rules;
+        rules.extend(moves.iter().map(|moved| format!("{} ({:+.2})", moved.cause, moved.by)));
+        let opens = made.opens.get(at).is_some_and(|opens| *opens);
         Place {
+            explores: slot.explored.then_some(if opens { Explores::NewInterest } else { Explores::Policy }),
+            moves,
             item_id: reason.item,
             title: catalog.label(slot.item).to_owned(),
             score: slot.score,
@@ -202,10 +224,10 @@ fn explained(serving: &Serving, context: &Context<'_>, decision: &Decision, kept
             explored: slot.explored,
             reason: reason.sentence,
             parts: reason.parts,
-            rules: reason.rules,
+            rules,
         }
     };
-    decision.slots.iter().map(place).collect()
+    made.decision.slots.iter().enumerate().map(place).collect()
 }
 
 /// The shop's id of an item of the snapshot.

@@ -6,6 +6,7 @@ use crate::crowd::Crowd;
 use crate::live::{History, Live};
 use crate::store::{Erasure, NewEvent, NewItem, Result, Store, Stored, Withdrawal};
 use lingxi_data::{ItemId, UserId};
+use lingxi_decide::Explorer;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,6 +19,8 @@ pub struct Serving {
     withdrawn: RwLock<Arc<Withdrawn>>,
     /// The goods that the shop described since the build.
     described: RwLock<Arc<HashMap<ItemId, NewItem>>>,
+    /// The policy as it has learnt until now; `None` if the snapshot's own does not learn.
+    policy: RwLock<Option<Arc<Explorer>>>,
 }
 
 /// Goods that the shop took away since the snapshot was built.
@@ -40,7 +43,17 @@ impl Serving {
     /// A snapshot without what came since.
     pub(super) fn new(engine: Arc<dyn Engine>, history: usize, built_with: i64, crowd: Arc<Crowd>) -> Serving {
         let (live, withdrawn, described) = (Live::new(history, built_with), RwLock::default(), RwLock::default());
-        Serving { engine, live, built_with, crowd, withdrawn, described }
+        Serving { engine, live, built_with, crowd, withdrawn, described, policy: RwLock::default() }
+    }
+
+    /// The policy as it has learnt until now.
+    pub fn policy(&self) -> Option<Arc<Explorer>> {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets a policy that learnt more choose from now on.
+    pub(super) fn teach(&self, policy: Arc<Explorer>) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Some(policy);
     }
 
     /// What all shoppers of the log say together.

@@ -10,7 +10,7 @@ use super::similar::Near;
 use crate::pipeline::Ask;
 use axum::Json;
 use axum::extract::State;
-use lingxi_data::Context;
+use lingxi_data::{Context, Policy};
 
 /// Goods for a session, without those that it is about.
 pub async fn post(State(app): State<App>, query: Query, body: Body) -> Answer<Json<Vec<Near>>> {
@@ -38,9 +38,12 @@ async fn recommend(app: App, category: Option<String>, query: Query, Body(body):
         withdrawn.extend(history.rows().items);
         let (id, goods) = (app.store().next_decision_id(), category.map(|c| serving.of_category(&c)));
         let (seed, within) = (app.seed_of(id), goods.as_deref());
-        let ask = Ask { context: &context, n: offset + n, id, seed, withdrawn: &withdrawn, within, explore: 1.0 };
-        let (decision, _) = serving.engine().recommend(&ask);
-        let slots = decision.slots.get(offset..).unwrap_or_default();
+        let taught = serving.policy();
+        let policy = taught.as_deref().map(|policy| policy as &dyn Policy);
+        let n = offset + n;
+        let ask = Ask { context: &context, n, id, seed, withdrawn: &withdrawn, within, explore: 1.0, policy };
+        let slate = serving.engine().recommend(&ask).decision;
+        let slots = slate.slots.get(offset..).unwrap_or_default();
         Ok(Json(scored(serving.engine().catalog(), slots)))
     })
     .await

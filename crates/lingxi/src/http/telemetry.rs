@@ -148,6 +148,14 @@ pub async fn metrics(State(app): State<App>) -> impl IntoResponse {
         metrics::gauge!("lingxi_store_queue").set(app.store().queued() as f64);
         metrics::gauge!("lingxi_store_failing").set(f64::from(u8::from(counts.failing.load(Relaxed))));
         metrics::gauge!("lingxi_http_under_way").set(app.under_way.load(Relaxed) as f64);
+        // One that learns a long log just now is asked the next time.
+        if let Ok(Some(learner)) = app.try_learner().as_deref() {
+            let reward = learner.curve().last().map_or(0.0, |point| point.reward / point.slates.max(1) as f64);
+            metrics::gauge!("lingxi_policy_reward").set(reward);
+            metrics::gauge!("lingxi_policy_drift_tension").set(learner.drift().tension());
+            metrics::counter!("lingxi_policy_lessons_total").absolute(learner.lessons());
+            metrics::counter!("lingxi_policy_drifts_total").absolute(learner.drift().changes());
+        }
         for (name, value) in [
             ("lingxi_events_stored_total", counts.events.load(Relaxed)),
             ("lingxi_events_on_unknown_items_total", app.serving().unknown_items()),

@@ -15,3 +15,4 @@ pub mod index;
 pub mod ingest;
 pub mod interests;
 pub mod measure;
+pub mod novel;

@@ -5,10 +5,11 @@
 //! mode with full sync; one thread writes ([`writer`]), any number read.
 //!
 //! In reading order: [`record`] is what is stored, [`schema`], [`slate`] and [`place`] where, [`queue`],
-//! [`writer`] and [`changing`] how it gets there, [`reader`] how it comes back, [`pages`] how all of it does, [`seal`] whether it is still what was closed.
+//! [`writer`] and [`changing`] how it gets there, [`reader`] how it comes back, [`learnt`] what a learner needs of it, [`pages`] how all of it does, [`seal`] whether it is still what was closed.
 
 mod changing;
 mod error;
+mod learnt;
 mod pages;
 mod place;
 mod queue;
@@ -21,6 +22,7 @@ mod writer;
 
 pub use changing::Stored;
 pub use error::{Result, StoreError};
+pub use learnt::{ActedOn, Closed, Closing, KeptPolicy, Learnt};
 pub use pages::Answered;
 pub use reader::{Joined, Reader, Which};
 pub use record::{
@@ -160,6 +162,19 @@ impl Store {
     /// As [`Store::append_then`].
     pub fn stock_then(&self, goods: Vec<Good>, at: i64, done: impl FnOnce(Result<()>) + Send + 'static) -> Result<()> {
         self.queue.push(Job::Goods { goods, at, done: Box::new(done) })
+    }
+
+    /// Stores what a learner wants kept and waits until it is on disk: it may not go on before.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn keep(&self, learnt: Learnt) -> Result<()> {
+        let (tell, told) = sync_channel(1);
+        let done = Box::new(move |result| {
+            let _ = tell.send(result);
+        });
+        self.queue.push_patiently(Job::Learnt { learnt, done })?;
+        told.recv().map_err(|_| StoreError::Closed)?
     }
 
     /// A number for the next decision: unique in this store for ever, also after a crash.

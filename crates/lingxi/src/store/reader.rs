@@ -208,6 +208,7 @@ pub(super) fn shown(row: &Row<'_>) -> rusqlite::Result<Shown> {
         seed: row.get::<_, i64>(5)? as u64,
         first: row.get::<_, i64>(6)? as usize,
         slots: slate::read(row.get_ref(7)?.as_str()?).map_err(|why| not_ours(7, why))?,
+        seen: Vec::new(),
     })
 }
 

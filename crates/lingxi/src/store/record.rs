@@ -189,6 +189,8 @@ pub struct Shown {
     pub first: usize,
     /// The slate from first to last place.
     pub slots: Vec<ShownSlot>,
+    /// What the policy saw of each place, row-major, for its learner; empty if it learns nothing. Not read back with the rest.
+    pub seen: Vec<f32>,
 }
 
 /// One place of a slate.
@@ -225,6 +227,7 @@ impl Shown {
                     explored: slot.explored,
                 })
                 .collect(),
+            seen: Vec::new(),
         }
     }
 }

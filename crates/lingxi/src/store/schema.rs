@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Written into the file; a store of another version is refused, not guessed at.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 
 /// How long to wait for another program that has the file locked, say a shell that somebody left open.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -106,8 +106,33 @@ UPDATE decisions SET
 DROP TABLE slots;
 ";
 
+/// What version 5 added: what a learner needs to come to the same policy again, as in [`super::learnt`].
+const LEARNT: &str = "
+ALTER TABLE decisions ADD COLUMN seen BLOB;     -- what the policy saw of each place; null if nothing
+
+CREATE TABLE closings (
+    id    INTEGER PRIMARY KEY,
+    up_to INTEGER NOT NULL,                     -- the last decision that was closed
+    after INTEGER NOT NULL                      -- the event of the last answer that was learnt before
+) STRICT;
+CREATE INDEX closings_by_decision ON closings (up_to);
+
+CREATE TABLE policies (
+    id      INTEGER PRIMARY KEY,
+    at      INTEGER NOT NULL,                   -- unix seconds
+    config  TEXT NOT NULL,                      -- JSON
+    version TEXT NOT NULL,
+    state   TEXT NOT NULL,                      -- JSON
+    up_to   INTEGER NOT NULL,                   -- where it had come to, as in closings
+    after   INTEGER NOT NULL,
+    lessons INTEGER NOT NULL,
+    reward  REAL NOT NULL,                      -- mean of a lesson since the policy before
+    back_to INTEGER                             -- the kept policy that was gone back to
+) STRICT;
+";
+
 /// The steps from each version to the next, from version 1 on.
-const STEPS: [&str; 3] = [GOODS, SHOPPERS, SLATES];
+const STEPS: [&str; 4] = [GOODS, SHOPPERS, SLATES, LEARNT];
 
 /// Opens `path` for the one writer and makes the tables if the file is new. The second value is the first decision id
 /// of this opening: the number of openings in the upper bits, so that an id given out and lost in a crash never returns.

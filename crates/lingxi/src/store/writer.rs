@@ -5,10 +5,11 @@
 
 use super::changing::{Changing, Stored};
 use super::error::{Result, StoreError};
+use super::learnt::Learnt;
 use super::place::Place;
 use super::queue::Queue;
 use super::record::{Change, Good, Shown};
-use super::{StoreCounts, StoreOptions, schema, slate};
+use super::{StoreCounts, StoreOptions, learnt, schema, slate};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde_json::json;
 use std::sync::Arc;
@@ -21,13 +22,14 @@ const LOG_LIMIT: u64 = 64 << 20;
 const PATIENCE_WITH_READERS: Duration = Duration::from_millis(250);
 
 type Done = Box<dyn FnOnce(Result<Stored>) + Send>;
-type DoneGoods = Box<dyn FnOnce(Result<()>) + Send>;
+type DoneKept = Box<dyn FnOnce(Result<()>) + Send>;
 
 /// What waits in the queue.
 pub enum Job {
     Changes { changes: Vec<Change>, at: i64, done: Done },
     Decision(Shown),
-    Goods { goods: Vec<Good>, at: i64, done: DoneGoods },
+    Goods { goods: Vec<Good>, at: i64, done: DoneKept },
+    Learnt { learnt: Learnt, done: DoneKept },
 }
 
 impl Job {
@@ -141,14 +143,14 @@ impl Writer {
 /// Who waits to hear what became of a job, and what did.
 enum Told {
     Changes(Done, Result<Stored>),
-    Goods(DoneGoods, Result<()>),
+    Kept(DoneKept, Result<()>),
 }
 
 impl Told {
     fn stored(&self) -> Option<&Stored> {
         match self {
             Told::Changes(_, result) => result.as_ref().ok(),
-            Told::Goods(..) => None,
+            Told::Kept(..) => None,
         }
     }
 }
@@ -180,7 +182,13 @@ impl Tried {
             Job::Goods { goods, at, done } => {
                 let stored = alone(transaction, |t| stock(t, &goods, at));
                 let failure = stored.as_ref().err().cloned();
-                self.told.push(Told::Goods(done, stored));
+                self.told.push(Told::Kept(done, stored));
+                failure
+            }
+            Job::Learnt { learnt, done } => {
+                let kept = alone(transaction, |t| learnt::keep(t, &learnt));
+                let failure = kept.as_ref().err().cloned();
+                self.told.push(Told::Kept(done, kept));
                 failure
             }
         };
@@ -192,7 +200,7 @@ impl Tried {
         match job {
             Job::Changes { done, .. } => self.told.push(Told::Changes(done, Err(why.clone()))),
             Job::Decision(_) => self.lost += 1,
-            Job::Goods { done, .. } => self.told.push(Told::Goods(done, Err(why.clone()))),
+            Job::Goods { done, .. } | Job::Learnt { done, .. } => self.told.push(Told::Kept(done, Err(why.clone()))),
         }
     }
 
@@ -202,7 +210,7 @@ impl Tried {
         for told in self.told {
             match told {
                 Told::Changes(done, result) => done(written.clone().and(result)),
-                Told::Goods(done, result) => done(written.clone().and(result)),
+                Told::Kept(done, result) => done(written.clone().and(result)),
             }
         }
     }
@@ -257,11 +265,12 @@ fn stock(connection: &Connection, goods: &[Good], at: i64) -> rusqlite::Result<(
 }
 
 fn insert_decision(connection: &Connection, shown: &Shown) -> rusqlite::Result<()> {
-    let Shown { id, user, at, policy, snapshot, seed, first, slots } = shown;
+    let Shown { id, user, at, policy, snapshot, seed, first, slots, seen } = shown;
     let mut insert = connection.prepare_cached(
-        "INSERT INTO decisions (id, user, at, policy, snapshot, seed, first, slots) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO decisions (id, user, at, policy, snapshot, seed, first, slots, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     let slots = slate::written(slots);
-    insert.execute(params![*id as i64, user, at, policy, snapshot, *seed as i64, *first as i64, slots])?;
+    let seen = learnt::written(seen);
+    insert.execute(params![*id as i64, user, at, policy, snapshot, *seed as i64, *first as i64, slots, seen])?;
     Ok(())
 }

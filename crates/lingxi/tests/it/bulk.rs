@@ -6,12 +6,11 @@ use crate::whole::{self, Served};
 use lingxi::fresh;
 use lingxi::http::{Engine, Front};
 use lingxi::live::Known;
-use lingxi::pipeline::Ask;
+use lingxi::pipeline::{Ask, Made};
 use lingxi::reasons::Reason;
 use lingxi::store::NewItem;
 use lingxi_data::{
-    Catalog, CategoryId, Context, Decision, Event, EventKind, Fingerprint, Interactions, Interner, ItemId, Purpose,
-    Slot, UserId,
+    Catalog, CategoryId, Context, Event, EventKind, Fingerprint, Interactions, Interner, ItemId, Purpose, Slot, UserId,
 };
 use lingxi_decide::{KeptAway, Standing};
 use serde_json::{Value, json};
@@ -80,7 +79,15 @@ impl Engine for Warehouse {
     fn labels(&self, _: UserId) -> Vec<(&str, &str)> {
         vec![("size", "7")]
     }
-    fn recommend(&self, _: &Ask<'_>) -> (Decision, Vec<KeptAway>) {
+    fn policy(&self) -> &dyn lingxi_data::Policy {
+        unimplemented!("no slate is asked for")
+    }
+
+    fn learning(&self) -> Option<lingxi::learner::Learning> {
+        None
+    }
+
+    fn recommend(&self, _: &Ask<'_>) -> Made {
         unreachable!("nobody asks a warehouse for a slate")
     }
     fn consider(&self, _: &Ask<'_>, _: ItemId) -> Option<Standing> {

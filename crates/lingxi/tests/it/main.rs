@@ -15,6 +15,7 @@ mod http;
 mod hub;
 mod ingest;
 mod interests;
+mod learn;
 mod load;
 mod openapi;
 mod overload;

@@ -2,7 +2,7 @@
 
 use lingxi::http::{App, AppOptions, Engine, Front, serve_until};
 use lingxi::live::Known;
-use lingxi::pipeline::Ask;
+use lingxi::pipeline::{Ask, Made};
 use lingxi::reasons::{Reason, Witness, WordIndex};
 use lingxi::stages::interests::Tastes;
 use lingxi::store::{NewItem, Store, StoreOptions};
@@ -38,7 +38,7 @@ pub struct Shop {
     log: Interactions,
     model: Arc<dyn Score>,
     rules: Rules,
-    policy: Box<dyn lingxi_data::Policy>,
+    policy: lingxi_decide::Explorer,
     front: Front,
 }
 
@@ -67,14 +67,14 @@ impl Shop {
         let rules = Rules::new(RulesConfig::default(), &catalog).unwrap();
         let words = WordIndex::new(&catalog.texts);
         let front = Front { name: "shop".into(), timed: true, ..Front::default() };
-        Shop { users, catalog, words, log, model, rules, policy: Box::new(policy.build().unwrap()), front }
+        Shop { users, catalog, words, log, model, rules, policy: policy.build().unwrap(), front }
     }
 }
 
 impl Shop {
     fn with_stages<T>(&self, ask: &Ask<'_>, work: impl FnOnce(&Stages<'_>) -> T) -> T {
         let recall = ExactRecall::new(self.model.clone());
-        let (score, rules, policy) = (&*self.model, &self.rules, &*self.policy);
+        let (score, rules, policy) = (&*self.model, &self.rules, &self.policy);
         let (withdrawn, within) = (ask.withdrawn, ask.within);
         let (recall, candidates, describe, shaping, explore) = (&recall, 60, None, None, ask.explore);
         work(&Stages { recall, score, rules, policy, candidates, withdrawn, within, describe, shaping, explore })
@@ -111,12 +111,22 @@ impl Engine for Shop {
         vec![("taste", KINDS[[0, 0, 1, 2, 0][user.index() % 5]])]
     }
 
-    fn recommend(&self, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>) {
+    fn policy(&self) -> &dyn lingxi_data::Policy {
+        &self.policy
+    }
+
+    fn learning(&self) -> Option<lingxi::learner::Learning> {
+        None
+    }
+
+    fn recommend(&self, ask: &Ask<'_>) -> Made {
         let Ask { context, n, id, seed, .. } = *ask;
         let slate = self.with_stages(ask, |stages| decide(stages, context, n, seed));
-        let (user, at, slots, policy) = (context.user, context.now, slate.slots, self.policy.version());
+        let (user, at, slots) = (context.user, context.now, slate.slots);
+        let policy = lingxi_data::Policy::version(&self.policy);
         let decision = Decision { id, user, at, policy, snapshot: self.fingerprint(), seed, slots };
-        (decision, slate.kept_away)
+        let (seen, opens) = Default::default();
+        Made { decision, seen, opens, kept_away: slate.kept_away, moved: slate.moved }
     }
 
     fn consider(&self, ask: &Ask<'_>, item: ItemId) -> Option<Standing> {

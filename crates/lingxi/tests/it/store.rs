@@ -32,6 +32,7 @@ fn slate(store: &Store, user: &str, at: i64, items: &[&str]) -> Shown {
         seed: u64::MAX - 1,
         first: 0,
         slots: items.iter().map(slot).collect(),
+        seen: Vec::new(),
     }
 }
 

@@ -115,6 +115,9 @@ pub(super) fn all() -> Vec<Route> {
         get("/api/imports", "The imports that are remembered").json(named("Imports")),
         get("/api/imports/{id}", "How far an import is").json(named("Import")).or(&[404]),
         // how it learns
+        get("/api/policy", "What the policy that answers has learnt").json(named("Policy")),
+        post("/api/policy", "Keeps the policy as it is").json(named("PolicyDone")).or(&[409, 507]),
+        post("/api/policy/{id}/use", "Goes back to a kept policy").json(named("PolicyDone")).or(&[404, 409, 507]),
         get("/api/builds", "What is being built and what is kept").json(named("Builds")).or(&[501]),
         post("/api/builds", "Builds a snapshot in the background").json(named("Done")).later().or(&[409, 501]),
         post("/api/builds/{id}/publish", "Lets a kept snapshot answer").json(named("Done")).or(&[404, 409, 501]),

@@ -88,7 +88,8 @@ pub(super) fn all() -> Value {
         "Near": open(&[("Id", text.clone()), ("Score", scores.clone()), ("Title", text.clone())]),
         "Place": open(&[
             ("ItemId", text.clone()), ("Title", text.clone()), ("Score", scores.clone()), ("Propensity", number.clone()),
-            ("Explored", flag.clone()), ("Reason", text.clone()), ("Parts", reasons.clone()), ("Rules", words.clone()),
+            ("Explored", flag.clone()), ("Explores", perhaps("string")), ("Reason", text.clone()),
+            ("Parts", reasons.clone()), ("Rules", words.clone()), ("Moves", json!({"type": "array"})),
         ]),
         "Explanation": open(&[
             ("UserId", text.clone()), ("ItemId", text.clone()), ("Title", text.clone()), ("Score", scores),
@@ -109,6 +110,20 @@ pub(super) fn all() -> Value {
             ("Id", whole.clone()), ("Built", text.clone()), ("Snapshot", text.clone()), ("Events", whole.clone()),
             ("Items", whole.clone()), ("Metric", text.clone()), ("Value", perhaps("number")), ("Serving", flag.clone()),
         ]),
+        "Policy": open(&[
+            ("Version", text.clone()), ("Learns", flag.clone()), ("Lessons", whole.clone()), ("Fingerprint", text.clone()),
+            ("UpTo", whole.clone()), ("After", whole.clone()), ("WaitMinutes", number.clone()), ("Curve", array("Stretch")),
+            ("Drift", kind("object")), ("Kept", array("KeptPolicy")),
+        ]),
+        "Stretch": open(&[
+            ("Until", text.clone()), ("Slates", whole.clone()), ("Reward", number.clone()), ("Explored", number.clone()),
+            ("BestReward", perhaps("number")), ("ExploredReward", perhaps("number")),
+        ]),
+        "KeptPolicy": open(&[
+            ("Id", whole.clone()), ("At", text.clone()), ("Version", text.clone()), ("Lessons", whole.clone()),
+            ("Reward", number.clone()), ("BackTo", perhaps("integer")),
+        ]),
+        "PolicyDone": open(&[("Status", text.clone()), ("Version", text.clone())]),
         "Done": open(&[("Status", text.clone())]),
         "Curves": open(&[("Curves", array("Curve"))]),
         "Curve": open(&[("Model", text.clone()), ("Metric", text.clone()), ("Points", json!({"type": "array"}))]),
