@@ -434,10 +434,18 @@ impl Learner {
         if self.lessons == self.kept_lessons {
             return Ok(());
         }
-        self.keep_as(store, items, now, None)
+        self.keep_as(store, items, now, None, false)
     }
 
-    fn keep_as(&mut self, store: &Store, items: &Interner, now: i64, back_to: Option<i64>) -> Result<()> {
+    /// Keeps the policy as it is now, because somebody asks for it.
+    ///
+    /// # Errors
+    /// A store that takes no writes.
+    pub fn keep_now(&mut self, store: &Store, items: &Interner, now: i64) -> Result<()> {
+        self.keep_as(store, items, now, None, true)
+    }
+
+    fn keep_as(&mut self, store: &Store, items: &Interner, now: i64, back_to: Option<i64>, stays: bool) -> Result<()> {
         let name = |item: ItemId| Some((item.0, items.name(item.0)?.to_owned()));
         let mind = Mind {
             policy: self.policy.to_json(),
@@ -456,6 +464,7 @@ impl Learner {
             lessons: self.lessons,
             reward: self.since.1 / self.since.0.max(1) as f64,
             back_to,
+            stays,
         });
         let (every, most) = (self.learning.learn.keep_every(), self.learning.learn.keep);
         store.keep(Learnt::Policy { policy, every, most })?;
@@ -470,11 +479,13 @@ impl Learner {
     /// A store that cannot be read or takes no writes, a policy that does not read back: then nothing changes.
     pub fn go_back(&mut self, id: i64, store: &Store, items: &Interner, now: i64) -> Result<bool> {
         let Some(kept) = self.kept(store)?.into_iter().find(|kept| kept.id == id) else { return Ok(false) };
+        // What is left behind may be wanted again.
+        self.keep_now(store, items, now)?;
         let curve = self.curve.clone();
         self.recall(&kept, items)?;
         // What slates brought is history, whoever chose them; what is usual must be found anew.
         (self.curve, self.drift) = (curve, Drift::default());
-        self.keep_as(store, items, now, Some(id))?;
+        self.keep_as(store, items, now, Some(id), true)?;
         Ok(true)
     }
 }

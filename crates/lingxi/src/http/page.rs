@@ -26,6 +26,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("frame.js", JS, include_str!("page/frame.js")),
     ("goods.js", JS, include_str!("page/goods.js")),
     ("health.js", JS, include_str!("page/health.js")),
+    ("learning.js", JS, include_str!("page/learning.js")),
     ("lists.js", JS, include_str!("page/lists.js")),
     ("interests.js", JS, include_str!("page/interests.js")),
     ("notice.js", JS, include_str!("page/notice.js")),

@@ -169,7 +169,7 @@ pub async fn keep(State(app): State<App>, query: Query) -> Answer<Json<Done>> {
     app.compute(|app, serving| {
         let mut learner = app.learner();
         let learner = learner.as_mut().ok_or_else(learns_nothing)?;
-        learner.keep(app.store(), serving.engine().known().items, app.now())?;
+        learner.keep_now(app.store(), serving.engine().known().items, app.now())?;
         Ok(Json(Done { status: "kept", version: learner.policy().version() }))
     })
     .await

@@ -41,13 +41,15 @@ pub struct KeptPolicy {
     pub reward: f64,
     /// The kept policy that was gone back to, if it is one.
     pub back_to: Option<i64>,
+    /// Whether somebody asked for it: the next one does not replace it.
+    pub stays: bool,
 }
 
 /// What the learner wants kept.
 pub enum Learnt {
     /// Slates were closed.
     Closed(Closing),
-    /// A policy. The one before is replaced unless it is the first for `every` seconds, and the newest `most` are kept.
+    /// A policy. The one before is replaced unless it stays or is the first for `every` seconds; the newest `most` are kept.
     Policy {
         /// The policy.
         policy: Box<KeptPolicy>,
@@ -109,15 +111,16 @@ pub(super) fn keep(connection: &Connection, learnt: &Learnt) -> rusqlite::Result
             insert.execute(params![*up_to as i64, after])?;
         }
         Learnt::Policy { policy, every, most } => {
-            let KeptPolicy { at, config, version, state, learnt, lessons, reward, back_to, .. } = policy.as_ref();
+            let KeptPolicy { at, config, version, state, learnt, lessons, reward, back_to, stays, .. } =
+                policy.as_ref();
             connection.execute(
-                "DELETE FROM policies WHERE id = (SELECT max(id) FROM policies WHERE config = ?1) AND back_to IS NULL
+                "DELETE FROM policies WHERE id = (SELECT max(id) FROM policies WHERE config = ?1) AND NOT stays
                    AND at - (SELECT at FROM policies WHERE config = ?1 ORDER BY id DESC LIMIT 1 OFFSET 1) < ?2",
                 params![config, every],
             )?;
             connection.execute(
-                "INSERT INTO policies (at, config, version, state, up_to, after, lessons, reward, back_to)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO policies (at, config, version, state, up_to, after, lessons, reward, back_to, stays)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 params![
                     at,
                     config,
@@ -127,7 +130,8 @@ pub(super) fn keep(connection: &Connection, learnt: &Learnt) -> rusqlite::Result
                     learnt.after,
                     *lessons as i64,
                     reward,
-                    back_to
+                    back_to,
+                    stays
                 ],
             )?;
             connection.execute(
@@ -140,7 +144,7 @@ pub(super) fn keep(connection: &Connection, learnt: &Learnt) -> rusqlite::Result
     Ok(())
 }
 
-const POLICY: &str = "id, at, config, version, state, up_to, after, lessons, reward, back_to";
+const POLICY: &str = "id, at, config, version, state, up_to, after, lessons, reward, back_to, stays";
 
 fn policy(row: &Row<'_>) -> rusqlite::Result<KeptPolicy> {
     Ok(KeptPolicy {
@@ -153,6 +157,7 @@ fn policy(row: &Row<'_>) -> rusqlite::Result<KeptPolicy> {
         lessons: row.get::<_, i64>(7)? as u64,
         reward: row.get(8)?,
         back_to: row.get(9)?,
+        stays: row.get(10)?,
     })
 }
 

@@ -127,7 +127,8 @@ CREATE TABLE policies (
     after   INTEGER NOT NULL,
     lessons INTEGER NOT NULL,
     reward  REAL NOT NULL,                      -- mean of a lesson since the policy before
-    back_to INTEGER                             -- the kept policy that was gone back to
+    back_to INTEGER,                            -- the kept policy that was gone back to
+    stays   INTEGER NOT NULL                    -- whether somebody asked for it
 ) STRICT;
 ";
 

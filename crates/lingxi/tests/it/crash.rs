@@ -8,6 +8,7 @@ mod check;
 mod child;
 mod disk;
 mod ingest;
+mod learn;
 mod placed;
 mod publish;
 mod stop;

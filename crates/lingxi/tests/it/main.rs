@@ -24,6 +24,7 @@ mod proof;
 mod python;
 mod reasons;
 mod rebuild;
+mod shaping;
 mod shop;
 mod simulate;
 mod store;

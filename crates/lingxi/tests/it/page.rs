@@ -190,7 +190,7 @@ fn everything_that_can_be_operated_has_a_name_in_both_languages_and_can_be_reach
     browser.open(&format!("http://{}/", server.address()));
     browser.wait("document.querySelector('#nav-shop')?.innerText.trim()");
     for language in ["en", "zh"] {
-        for view in ["catalogue", "events", "health", "quality", "shop"] {
+        for view in ["catalogue", "events", "health", "learning", "quality", "shop"] {
             browser.click(&format!("#nav-{view}"));
             browser.wait(&format!("document.querySelector('#nav-{view}').getAttribute('aria-current')"));
             assert_eq!(browser.nameless(), [] as [String; 0], "{language} {view}");
@@ -241,6 +241,42 @@ fn a_person_rebuilds_sees_both_snapshots_and_goes_back() {
     browser.click("#question .primary");
     browser.wait("document.querySelector('#serve-2')");
     assert_eq!(served.get("/health/ready")["snapshot"], first, "the first answers again");
+    assert_eq!(browser.complaints(), [] as [Value; 0]);
+}
+
+#[test]
+fn a_person_sees_what_the_policy_learns_and_goes_back() {
+    let Some(browser) = Browser::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    crate::learn::files(dir.path(), 1.0);
+    let served = crate::whole::Served::start(dir.path());
+    let act = |from: u32| {
+        for at in from..from + 12 {
+            let slate = served.get(&format!("/api/recommend/tea-lover-{at}?n=10"));
+            let (user, item) = (format!("tea-lover-{at}"), &slate[at as usize % 5]);
+            served.post("/api/feedback", &json!([{"FeedbackType": "buy", "UserId": user, "ItemId": item}]));
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    act(0);
+    browser.open(&format!("http://{}/#/learning", served.address()));
+    browser.wait("document.querySelectorAll('#learning svg.curve').length > 1");
+    browser.wait("document.querySelector('#drift').innerText.includes('has not changed')");
+    browser.wait("!document.querySelector('#policy-keep').disabled");
+    browser.click("#policy-keep");
+    browser.wait("document.querySelector('#policy-1')");
+    act(12);
+    browser.wait("document.querySelector('#learning').innerText.includes('240 lessons')");
+    std::thread::sleep(Duration::from_secs(4));
+    let first = browser.eval("[...document.querySelectorAll('[id^=policy-]')].at(-1).id");
+    browser.click(&format!("#{}", first.as_str().unwrap()));
+    browser.wait("document.querySelector('#question[open]')");
+    browser.click("#question .primary");
+    browser.wait("document.querySelector('#policies').innerText.includes('gone back to')");
+    for language in ["en", "zh"] {
+        assert_eq!(browser.nameless(), [] as [String; 0], "{language}");
+        browser.click("#lang-toggle");
+    }
     assert_eq!(browser.complaints(), [] as [Value; 0]);
 }
 

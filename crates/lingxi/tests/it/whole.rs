@@ -154,8 +154,9 @@ pub fn with_encoder(folder: &Path) -> bool {
     }
     std::fs::create_dir_all(folder.join("cache")).unwrap();
     std::os::unix::fs::symlink(here, folder.join("cache/assets")).unwrap();
-    let recipe = RECIPE.replace("encoder = \"\"", "encoder = \"all-MiniLM-L6-v2\"");
-    std::fs::write(folder.join("recipe.toml"), recipe).unwrap();
+    let path = folder.join("recipe.toml");
+    let recipe = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(path, recipe.replace("encoder = \"\"", "encoder = \"all-MiniLM-L6-v2\"")).unwrap();
     true
 }
 

@@ -38,7 +38,7 @@ export function foundCard(hit) {
 
 /** A place of the slate. `best` is the highest score of the slate, `fresh` says that it was not there before. */
 export function slateCard(place, best, fresh, opened) {
-  const badges = [fresh && el("span.badge.fresh", {}, t("isNew")), place.Explored && el("span.badge.explore", {}, t("exploring"))];
+  const badges = [fresh && el("span.badge.fresh", {}, t("isNew")), place.Explored && el("span.badge.explore", {}, t(place.Explores === "new_interest" ? "exploringNew" : "exploring"))];
   const measures = el("div.measures", {}, measure("score", words.exact(place.Score, 2), best > 0 ? place.Score / best : 0), measure("chance", words.percent(place.Propensity)));
   const toggled = (event) => opened[event.target.open ? "add" : "delete"](place.ItemId);
   const why = el("details", { open: opened.has(place.ItemId), ontoggle: toggled }, el("summary", {}, t("why")), sum(place), rules(place));
