@@ -1,14 +1,14 @@
-//! Has the world changed? Watches what lessons bring, and says when it is no longer what it was.
+//! Has the world changed? Watches what rewards bring, and says when it is no longer what it was.
 //!
-//! Rewards are averaged over blocks of lessons. The first blocks say what is usual; then the deviations of each block from it, in
+//! Rewards are averaged over blocks. The first blocks say what is usual; then the deviations of each block from it, in
 //! standard deviations, are added up in both directions (CUSUM: Page 1954, "Continuous inspection schemes"), each less an allowance,
 //! never below zero. Past the limit that is a change, and what is usual is learnt anew. By simulation a watch over
 //! rewards that do not change is wrong at most once in 10,000 blocks.
 
 use serde::{Deserialize, Serialize};
 
-/// Lessons of a block.
-const BLOCK: u64 = 200;
+/// Rewards of a block.
+const BLOCK: u64 = 50;
 /// Blocks that say what is usual.
 const USUAL: u64 = 60;
 /// Deviations that are borne, and the sum that is too much; both in standard deviations of a block.
@@ -19,19 +19,19 @@ const LIMIT: f64 = 14.0;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// After how many lessons.
-    pub lessons: u64,
+    /// After how many rewards.
+    pub rewards: u64,
     /// Mean reward of a lesson before.
     pub before: f64,
     /// And since the change set in.
     pub after: f64,
 }
 
-/// The watch: plain data, the same for the same lessons in whatever pieces they come.
+/// The watch: plain data, the same for the same rewards in whatever pieces they come.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Drift {
-    lessons: u64,
+    rewards: u64,
     block: f64,
     /// Blocks that said what is usual, the sum of their means and of the squares.
     usual: u64,
@@ -53,9 +53,9 @@ impl Drift {
         if !reward.is_finite() {
             return None;
         }
-        self.lessons += 1;
+        self.rewards += 1;
         self.block += f64::from(reward);
-        if !self.lessons.is_multiple_of(BLOCK) {
+        if !self.rewards.is_multiple_of(BLOCK) {
             return None;
         }
         let mean = std::mem::take(&mut self.block) / BLOCK as f64;
@@ -85,8 +85,8 @@ impl Drift {
         if self.up.max(self.down) <= LIMIT {
             return None;
         }
-        let change = Change { lessons: self.lessons, before, after: self.since_sum / self.since as f64 };
-        *self = Drift { lessons: self.lessons, changes: self.changes + 1, last: Some(change), ..Drift::default() };
+        let change = Change { rewards: self.rewards, before, after: self.since_sum / self.since as f64 };
+        *self = Drift { rewards: self.rewards, changes: self.changes + 1, last: Some(change), ..Drift::default() };
         Some(change)
     }
 
@@ -112,8 +112,8 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    fn run(drift: &mut Drift, rng: &mut ChaCha8Rng, share: f64, lessons: usize) -> Vec<Change> {
-        (0..lessons).filter_map(|_| drift.observe(f32::from(u8::from(rng.random::<f64>() < share)))).collect()
+    fn run(drift: &mut Drift, rng: &mut ChaCha8Rng, share: f64, rewards: usize) -> Vec<Change> {
+        (0..rewards).filter_map(|_| drift.observe(f32::from(u8::from(rng.random::<f64>() < share)))).collect()
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
         assert!(run(&mut drift, &mut rng, 0.05, 20_000).is_empty());
         let fall = run(&mut drift, &mut rng, 0.02, 10_000);
         assert_eq!(fall.len(), 1, "{fall:?}");
-        assert!(fall[0].before > 0.045 && fall[0].after < 0.03 && fall[0].lessons < 26_000, "{fall:?}");
+        assert!(fall[0].before > 0.045 && fall[0].after < 0.03 && fall[0].rewards < 26_000, "{fall:?}");
         assert!(run(&mut drift, &mut rng, 0.02, 20_000).is_empty());
         assert_eq!(run(&mut drift, &mut rng, 0.06, 10_000).len(), 1);
         assert_eq!((drift.changes(), drift.last().is_some()), (2, true));

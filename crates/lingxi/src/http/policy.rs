@@ -125,7 +125,7 @@ pub async fn get(State(app): State<App>, query: Query) -> Answer<Json<Told>> {
 
 fn told(learner: &Learner, kept: Vec<KeptPolicy>) -> Told {
     let drift = learner.drift();
-    let changed = |change: Change| Changed { slates: change.lessons, before: change.before, after: change.after };
+    let changed = |change: Change| Changed { slates: change.rewards, before: change.before, after: change.after };
     Told {
         version: learner.policy().version(),
         learns: true,
