@@ -23,7 +23,7 @@ use crate::stages::interests::tastes;
 use crate::stages::measure::{self, Measured, measure};
 use anyhow::Result;
 use lingxi_behaviour::blend::Blend;
-use lingxi_data::{Context, Decision, Fingerprint, ItemId};
+use lingxi_data::{Context, Decision, Fingerprint, ItemId, Policy};
 use lingxi_decide::{KeptAway, Standing, decide};
 use serde_json::json;
 use std::collections::HashSet;
@@ -174,6 +174,8 @@ pub struct Ask<'a> {
     pub within: Option<&'a [ItemId]>,
     /// How much the policy may explore, from 0 (the best only) to 1 (as the recipe says).
     pub explore: f64,
+    /// The policy in place of the one that is served: that of an arm of an experiment.
+    pub policy: Option<&'a dyn Policy>,
 }
 
 /// A slate of at most `n` goods for whoever asks, with the probability of every place, and the better scored goods that a
@@ -194,7 +196,7 @@ pub fn recommend(snapshot: &Snapshot, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>
 
 /// The policy as it is logged: one that was held back is another policy, with other propensities.
 fn policy_of(snapshot: &Snapshot, ask: &Ask<'_>) -> String {
-    let version = snapshot.built.policy.version();
+    let version = ask.policy.unwrap_or(snapshot.built.policy.as_ref()).version();
     if ask.explore < 1.0 { format!("{version} x{}", ask.explore) } else { version }
 }
 

@@ -87,7 +87,7 @@ impl Snapshot {
             recall: &*self.recall,
             score: &*self.score,
             rules: &self.rules,
-            policy: self.built.policy.as_ref(),
+            policy: ask.policy.unwrap_or(self.built.policy.as_ref()),
             candidates: self.built.candidates,
             withdrawn: ask.withdrawn,
             within: ask.within,

@@ -5,7 +5,7 @@
 
 use super::measure::Metric;
 use lingxi_decide::PolicyConfig;
-use lingxi_eval::experiment::{Arm, Experiment, assign};
+use lingxi_eval::experiment::{Arm, Experiment};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -242,11 +242,9 @@ impl ExperimentConfig {
         let [from, to] = self.part;
         for other in running {
             if other.layer != self.layer {
-                for (what, sets) in [("policy", ArmConfig::sets_policy as fn(&ArmConfig) -> bool), ("explore", |arm| arm.explore.is_some())] {
-                    if self.arms.iter().any(sets) && other.arms.iter().any(sets) {
-                        let expected = format!("the layer {:?}, whose experiment {} sets {what} too", other.layer, other.name);
-                        return wrong("layer", expected, &self.layer);
-                    }
+                if let Some(what) = self.settings().find(|what| other.settings().any(|own| own == *what)) {
+                    let expected = format!("the layer {:?}, whose experiment {} sets {what} too", other.layer, other.name);
+                    return wrong("layer", expected, &self.layer);
                 }
             } else if from < other.part[1] && other.part[0] < to {
                 let [low, high] = other.part;
@@ -268,15 +266,15 @@ impl ExperimentConfig {
         }
     }
 
+    /// What its arms set.
+    fn settings(&self) -> impl Iterator<Item = &'static str> {
+        let sets = |what, is_set: fn(&ArmConfig) -> bool| self.arms.iter().any(is_set).then_some(what);
+        sets("policy", |arm| arm.policy.is_some()).into_iter().chain(sets("explore", |arm| arm.explore.is_some()))
+    }
+
     /// Seconds after the first slate in which what a shopper does counts.
     pub fn within(&self) -> Option<i64> {
         self.within_hours.map(|hours| (hours * 3600.0).ceil() as i64)
-    }
-}
-
-impl ArmConfig {
-    fn sets_policy(&self) -> bool {
-        self.policy.is_some()
     }
 }
 
@@ -302,8 +300,75 @@ fn check_policy(field: &str, policy: &PolicyConfig) -> Result<(), Wrong> {
     }
 }
 
-/// Whether the library that deals would take it too; what is checked here is stricter.
 #[cfg(test)]
-fn is_dealt(config: &ExperimentConfig) -> bool {
-    assign::check(&[config.deal()]).is_ok()
+mod tests {
+    use super::*;
+    use lingxi_eval::experiment::assign;
+
+    fn example() -> ExperimentConfig {
+        toml::from_str(EXAMPLE).unwrap()
+    }
+
+    #[test]
+    fn the_example_can_be_run_and_is_read_back_from_json_as_it_was() {
+        let config = example();
+        config.check().unwrap();
+        assign::check(&[config.deal()]).unwrap();
+        assert_eq!(config.within(), Some(336 * 3600));
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<ExperimentConfig>(&json).unwrap(), config);
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_refused_by_its_place() {
+        let check = |change: &dyn Fn(&mut ExperimentConfig), field: &str, expected: &str| {
+            let mut config = example();
+            change(&mut config);
+            let wrong = config.check().unwrap_err();
+            assert_eq!(wrong.field, field, "{wrong}");
+            assert!(wrong.expected.contains(expected), "{wrong}");
+        };
+        check(&|c| c.name = "a b".into(), "name", "letters");
+        check(&|c| c.name = String::new(), "name", "1 to 64");
+        check(&|c| c.layer = "-x".into(), "layer", "letter or digit first");
+        check(&|c| c.about = "x".repeat(1001), "about", "1000 bytes");
+        check(&|c| c.part = [0.5, 0.5], "part", "the first below the second");
+        check(&|c| c.part = [f64::NAN, 1.0], "part", "within 0 to 1");
+        check(&|c| c.arms.truncate(1), "arms", "2 to 8");
+        check(&|c| c.arms[1].name = "control".into(), "arms[1].name", "one arm of a name");
+        check(&|c| c.arms[2].share = 0.0, "arms[2].share", "above 0");
+        check(&|c| c.arms[0].explore = Some(0.0), "arms[0]", "the control");
+        check(&|c| c.arms[1].explore = Some(1.5), "arms[1].explore", "0 to 1");
+        let policy = |text: &str| Some(toml::from_str::<PolicyConfig>(text).unwrap());
+        check(&|c| c.arms[1].policy = policy("kind = \"square-cb\""), "arms[1].policy", "does not learn");
+        let epsilon = "kind = \"epsilon-greedy\"\nepsilon = 1.5";
+        check(&|c| c.arms[1].policy = policy(epsilon), "arms[1].policy.epsilon", "0 to 1");
+        let cold = "kind = \"softmax\"\ntemperature = 0.0";
+        check(&|c| c.arms[1].policy = policy(cold), "arms[1].policy.temperature", "positive");
+        check(&|c| c.metrics.clear(), "metrics", "conversion");
+        check(&|c| c.metrics.push(Metric::Value), "metrics", "each metric once");
+        check(&|c| c.guardrails[1].metric = Metric::Latency, "guardrails[1].metric", "one of the metrics");
+        check(&|c| c.guardrails[1].metric = Metric::Conversion, "guardrails[1].metric", "one guardrail");
+        check(&|c| c.guardrails[0].tolerated = -0.1, "guardrails[0].tolerated", "part of the control");
+        check(&|c| c.alpha = 0.0, "alpha", "a risk");
+        check(&|c| c.shoppers = 1, "shoppers", "100");
+        check(&|c| c.first = 2, "first", "30");
+        check(&|c| c.within_hours = Some(0.0), "within_hours", "above 0");
+    }
+
+    #[test]
+    fn experiments_of_a_layer_share_its_shoppers_and_layers_do_not_set_the_same() {
+        let (mut first, mut other) = (example(), example());
+        other.name = "other".into();
+        let refused = |other: &ExperimentConfig, first: &ExperimentConfig| other.check_beside(&[first]).unwrap_err();
+        assert_eq!(refused(&other, &first).field, "part");
+        (first.part, other.part) = ([0.0, 0.5], [0.5, 1.0]);
+        assert_eq!(other.check_beside(&[&first]), Ok(()));
+        other.layer = "elsewhere".into();
+        assert!(refused(&other, &first).expected.contains("sets policy too"));
+        other.arms[2].policy = None;
+        assert!(refused(&other, &first).expected.contains("sets explore too"));
+        other.arms[1].explore = None;
+        assert_eq!(other.check_beside(&[&first]), Ok(()), "an experiment in which nothing differs is in nobody's way");
+    }
 }

@@ -8,6 +8,7 @@ use super::gate::Gate;
 use super::serving::{Serving, stocked};
 use super::telemetry::Telemetry;
 use crate::crowd::Crowd;
+use crate::experiments::Experiments;
 use crate::kept::Opened;
 use crate::store::{Change, Good, Result, Store, Stored, Withdrawal};
 use crate::workshop::Workshop;
@@ -59,6 +60,7 @@ pub struct State {
     gate: OnceLock<Gate>,
     published: Mutex<Instant>,
     pub(super) bulk: Bulk,
+    pub(super) experiments: Experiments,
 }
 
 impl Deref for App {
@@ -78,6 +80,8 @@ impl App {
         let engine = stocked(engine, &store)?;
         let serving = Serving::new(engine, options.history, built_with, Arc::default());
         serving.catch_up(&store)?;
+        let experiments = Experiments::default();
+        experiments.put(&store.read(|reader| reader.experiments())?);
         let app = App(Arc::new(State {
             serving: RwLock::new(Arc::new(serving)),
             bulk: Bulk::open(store.path()),
@@ -91,6 +95,7 @@ impl App {
             workshop: OnceLock::new(),
             gate: OnceLock::new(),
             published: Mutex::new(Instant::now()),
+            experiments,
         }));
         Bulk::resume(&app);
         Ok(app)

@@ -49,8 +49,9 @@ pub async fn get(State(app): State<App>, ids: Ids<2>, query: Query) -> Answer<Js
         let context = Context { user: history.user, history: history.rows(), now };
         let (withdrawn, decision) = (serving.withdrawn(), app.store().next_decision_id());
         let withdrawn = not_for(&withdrawn, &history, now);
-        let seed = app.seed_of(decision);
-        let ask = Ask { context: &context, n, id: decision, seed, withdrawn: &withdrawn, within: None, explore: 1.0 };
+        let (seed, dealt) = (app.seed_of(decision), app.experiments.deal(&user));
+        let (withdrawn, explore, policy) = (&withdrawn, dealt.explore(1.0), dealt.policy());
+        let ask = Ask { context: &context, n, id: decision, seed, withdrawn, within: None, explore, policy };
         let standing = engine.consider(&ask, id).ok_or_else(|| {
             Refusal::new(StatusCode::NOT_FOUND, "no_score", format!("no model of this snapshot knows item {item:?}"))
                 .remedy("it is scored after the next build")

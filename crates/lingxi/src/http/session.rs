@@ -38,7 +38,8 @@ async fn recommend(app: App, category: Option<String>, query: Query, Body(body):
         withdrawn.extend(history.rows().items);
         let (id, goods) = (app.store().next_decision_id(), category.map(|c| serving.of_category(&c)));
         let (seed, within) = (app.seed_of(id), goods.as_deref());
-        let ask = Ask { context: &context, n: offset + n, id, seed, withdrawn: &withdrawn, within, explore: 1.0 };
+        let (n, withdrawn, explore) = (offset + n, &withdrawn, 1.0);
+        let ask = Ask { context: &context, n, id, seed, withdrawn, within, explore, policy: None };
         let (decision, _) = serving.engine().recommend(&ask);
         let slots = decision.slots.get(offset..).unwrap_or_default();
         Ok(Json(scored(serving.engine().catalog(), slots)))

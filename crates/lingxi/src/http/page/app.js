@@ -4,6 +4,7 @@
 import { get } from "./api.js";
 import { drawBuilds, hideBuilds, listenBuilds, showBuilds } from "./builds.js";
 import { byId, el } from "./draw.js";
+import { drawExperiments, hideExperiments, listenExperiments, showExperiments } from "./experiments.js";
 import { frame } from "./frame.js";
 import { drawHealth, hideHealth, showHealth } from "./health.js";
 import { catalogue, drawKinds, events, listenLists } from "./lists.js";
@@ -14,7 +15,7 @@ import { act, drawShop, listenShop, shop, showShop } from "./shop.js";
 import * as words from "./words.js";
 const { t } = words;
 
-const views = { shop: showShop, catalogue: catalogue.show, events: events.first, quality: showQuality, builds: showBuilds, health: showHealth };
+const views = { shop: showShop, catalogue: catalogue.show, events: events.first, quality: showQuality, experiments: showExperiments, builds: showBuilds, health: showHealth };
 let current = "";
 let server = null;
 
@@ -31,6 +32,7 @@ function route() {
   if (byId("product").open) byId("product").close();
   hideHealth();
   hideBuilds();
+  hideExperiments();
   for (const view of Object.keys(views)) {
     byId("view-" + view).hidden = view !== next;
     if (view === next) byId("nav-" + view).setAttribute("aria-current", "page");
@@ -51,7 +53,7 @@ function drawFoot() {
 function redraw() {
   entitle();
   announce("");
-  [drawFoot, drawShop, drawKinds, catalogue.draw, events.draw, drawQuality, drawBuilds, drawHealth].forEach((draw) => draw());
+  [drawFoot, drawShop, drawKinds, catalogue.draw, events.draw, drawQuality, drawExperiments, drawBuilds, drawHealth].forEach((draw) => draw());
 }
 
 /** The buttons of goods, wherever they lie. */
@@ -75,7 +77,7 @@ function listen() {
   product.addEventListener("close", closed);
   document.querySelector(".skip").addEventListener("click", (event) => (event.preventDefault(), byId(current === "shop" ? "h-slate" : "main").focus()));
   addEventListener("hashchange", route);
-  [listenShop, listenLists, listenBuilds].forEach((listen) => listen());
+  [listenShop, listenLists, listenExperiments, listenBuilds].forEach((listen) => listen());
 }
 
 function start() {
