@@ -136,7 +136,8 @@ impl ExperimentConfig {
         use crate::failure::UserError;
         let remedy = "lingxi experiment start --help shows one";
         let unreadable = || format!("cannot read {}", path.display());
-        let bytes = std::fs::metadata(path).map_err(|why| UserError::new(unreadable(), "check the path").because(why))?;
+        let bytes =
+            std::fs::metadata(path).map_err(|why| UserError::new(unreadable(), "check the path").because(why))?;
         if bytes.len() > MAX_FILE {
             let message = format!("{}: expected at most {MAX_FILE} bytes, got {}", path.display(), bytes.len());
             return Err(UserError::new(message, remedy).into());
@@ -222,7 +223,11 @@ impl ExperimentConfig {
             let at = |field: &str| format!("guardrails[{i}].{field}");
             if !self.metrics.contains(&guardrail.metric) {
                 let known: Vec<&str> = self.metrics.iter().map(|metric| metric.name()).collect();
-                return wrong(at("metric"), format!("one of the metrics {}", known.join(", ")), guardrail.metric.name());
+                return wrong(
+                    at("metric"),
+                    format!("one of the metrics {}", known.join(", ")),
+                    guardrail.metric.name(),
+                );
             }
             if self.guardrails[..i].iter().any(|other| other.metric == guardrail.metric) {
                 return wrong(at("metric"), "one guardrail of a metric", guardrail.metric.name());
@@ -243,7 +248,8 @@ impl ExperimentConfig {
         for other in running {
             if other.layer != self.layer {
                 if let Some(what) = self.settings().find(|what| other.settings().any(|own| own == *what)) {
-                    let expected = format!("the layer {:?}, whose experiment {} sets {what} too", other.layer, other.name);
+                    let expected =
+                        format!("the layer {:?}, whose experiment {} sets {what} too", other.layer, other.name);
                     return wrong("layer", expected, &self.layer);
                 }
             } else if from < other.part[1] && other.part[0] < to {
@@ -281,7 +287,10 @@ impl ExperimentConfig {
 /// Letters, digits and `-_.`: names stand in logs and addresses.
 fn named(field: &str, name: &str) -> Result<(), Wrong> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if (1..=MAX_NAME).contains(&name.len()) && name.chars().all(fits) && name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+    if (1..=MAX_NAME).contains(&name.len())
+        && name.chars().all(fits)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+    {
         return Ok(());
     }
     wrong(field, format!("1 to {MAX_NAME} letters, digits, - _ or ., a letter or digit first"), format!("{name:?}"))
@@ -295,7 +304,9 @@ fn check_policy(field: &str, policy: &PolicyConfig) -> Result<(), Wrong> {
     }
     match policy.build() {
         Ok(_) => Ok(()),
-        Err(lingxi_decide::DecideError::Config { what, expected, got }) => wrong(format!("{field}.{what}"), expected, got),
+        Err(lingxi_decide::DecideError::Config { what, expected, got }) => {
+            wrong(format!("{field}.{what}"), expected, got)
+        }
         Err(other) => wrong(field, "a policy that can be built", other),
     }
 }

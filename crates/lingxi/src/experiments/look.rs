@@ -214,7 +214,8 @@ mod tests {
                 step % 20 == 0 && {
                     let looked = look(&kept);
                     let compared = || looked.metrics.iter().flat_map(|of| of.compared.iter().flatten());
-                    let differs = compared().filter_map(|one| one.always_valid).any(|[low, high]| low > 0.0 || high < 0.0);
+                    let differs =
+                        compared().filter_map(|one| one.always_valid).any(|[low, high]| low > 0.0 || high < 0.0);
                     assert!(looked.losing(&kept, 0).is_empty() || differs);
                     differs
                 }

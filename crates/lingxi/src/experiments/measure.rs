@@ -24,8 +24,7 @@ pub enum Metric {
 
 impl Metric {
     /// All of them.
-    pub const ALL: [Metric; 5] =
-        [Metric::Conversion, Metric::Value, Metric::Clicks, Metric::Empty, Metric::Latency];
+    pub const ALL: [Metric; 5] = [Metric::Conversion, Metric::Value, Metric::Clicks, Metric::Empty, Metric::Latency];
 
     /// As people write it.
     pub fn name(self) -> &'static str {

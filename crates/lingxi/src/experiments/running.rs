@@ -155,7 +155,11 @@ mod tests {
         one.arms[2].stopped = Some(Stopped { at: 1, by: Metric::Conversion, why: "it lost".into(), said: Vec::new() });
         experiments.put(std::slice::from_ref(&one));
         let dealt = experiments.deal(&gone);
-        assert!(dealt.policy().is_none() && dealt.note().is_empty() && dealt.met(Rows::default(), Duration::ZERO).is_empty());
+        assert!(
+            dealt.policy().is_none()
+                && dealt.note().is_empty()
+                && dealt.met(Rows::default(), Duration::ZERO).is_empty()
+        );
         one.ended = Some((2, "enough".into()));
         experiments.put(&[one]);
         assert!(!experiments.any() && experiments.deal("u1").note().is_empty());

@@ -157,7 +157,8 @@ fn slate(app: &App, serving: &Serving, asked: &Asked) -> Answer<(Response, Vec<S
     let withdrawn = not_for(&withdrawn, &history, app.now());
     let (n, within) = (asked.offset + asked.n, goods.as_deref());
     let dealt = app.experiments.deal_for(&asked.user, asked.explore);
-    let (seed, withdrawn, explore, policy) = (app.seed_of(id), &withdrawn, dealt.explore(asked.explore), dealt.policy());
+    let (seed, withdrawn, explore, policy) =
+        (app.seed_of(id), &withdrawn, dealt.explore(asked.explore), dealt.policy());
     let ask = Ask { context: &context, n, id, seed, withdrawn, within, explore, policy };
     let began = Instant::now();
     let (mut decision, kept_away) = serving.engine().recommend(&ask);

@@ -137,7 +137,14 @@ pub fn meet(connection: &Connection, shown: &Shown, met: &Met) -> Result<()> {
             let insert = "INSERT INTO met (experiment, user, arm, since, deeds, before) VALUES (?, ?, ?, ?, ?, ?)";
             let (now, before) = (json!(deeds).to_string(), json!(met.before).to_string());
             let arm = met.arm as i64;
-            connection.prepare_cached(insert)?.execute(params![met.experiment, shown.user, arm, shown.at, now, before])?;
+            connection.prepare_cached(insert)?.execute(params![
+                met.experiment,
+                shown.user,
+                arm,
+                shown.at,
+                now,
+                before
+            ])?;
             move_totals(connection, (met.experiment, arm), |metric, totals| {
                 totals.add(metric.of(&deeds), metric.of(&met.before));
             })
@@ -232,7 +239,11 @@ impl Member {
 }
 
 /// Lets `by` move the sums of an arm; those that it moved are written.
-fn move_totals(connection: &Connection, (experiment, arm): (i64, i64), by: impl Fn(Metric, &mut ArmTotals)) -> Result<()> {
+fn move_totals(
+    connection: &Connection,
+    (experiment, arm): (i64, i64),
+    by: impl Fn(Metric, &mut ArmTotals),
+) -> Result<()> {
     let mut statement = connection.prepare_cached(
         "SELECT metric, n, mean, before, squares, squares_before, products FROM arm_totals WHERE experiment = ? AND arm = ?",
     )?;
@@ -247,7 +258,17 @@ fn move_totals(connection: &Connection, (experiment, arm): (i64, i64), by: impl 
         by(metric, &mut new);
         if new != old {
             let ArmTotals { n, mean, before, squares, squares_before, products } = new;
-            update.execute(params![experiment, arm, name, n as i64, mean, before, squares, squares_before, products])?;
+            update.execute(params![
+                experiment,
+                arm,
+                name,
+                n as i64,
+                mean,
+                before,
+                squares,
+                squares_before,
+                products
+            ])?;
         }
     }
     Ok(())

@@ -55,17 +55,15 @@ impl Reader {
             }
             Ok(kept)
         };
-        let kept: Vec<Kept> =
-            rows.map_err(read_error)?.collect::<rusqlite::Result<_>>().map_err(read_error)?;
+        let kept: Vec<Kept> = rows.map_err(read_error)?.collect::<rusqlite::Result<_>>().map_err(read_error)?;
         kept.into_iter().map(whole).collect()
     }
 
     fn sums(&self) -> Result<HashMap<(i64, usize, String), ArmTotals>> {
         let sql = "SELECT experiment, arm, metric, n, mean, before, squares, squares_before, products FROM arm_totals";
         let mut statement = self.0.prepare_cached(sql).map_err(read_error)?;
-        let rows = statement.query_map([], |row| {
-            Ok(((row.get(0)?, row.get::<_, i64>(1)? as usize, row.get(2)?), totals(row, 3)?))
-        });
+        let rows = statement
+            .query_map([], |row| Ok(((row.get(0)?, row.get::<_, i64>(1)? as usize, row.get(2)?), totals(row, 3)?)));
         rows.map_err(read_error)?.collect::<rusqlite::Result<_>>().map_err(read_error)
     }
 }

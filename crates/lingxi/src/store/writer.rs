@@ -4,8 +4,8 @@
 //! Nobody who waits is kept waiting to fill a group: while one group is being synced, the next one gathers in the queue.
 
 use super::changing::{Changing, Stored};
-use super::experiments::{self, Met, Trial};
 use super::error::{Result, StoreError};
+use super::experiments::{self, Met, Trial};
 use super::place::Place;
 use super::queue::Queue;
 use super::record::{Change, Good, Shown};
@@ -183,9 +183,8 @@ impl Tried {
             Job::Changes { changes, at, done } => {
                 let Known { last, window, counts } = known;
                 let (window, counts) = (*window, *counts);
-                let stored = alone(transaction, |connection| {
-                    Changing { connection, last, window, at, counts }.all(changes)
-                });
+                let stored =
+                    alone(transaction, |connection| Changing { connection, last, window, at, counts }.all(changes));
                 let failure = stored.as_ref().err().cloned();
                 self.told.push(Told::Changes(done, stored));
                 failure

@@ -195,7 +195,16 @@ fn served(snapshot: &Snapshot) -> Vec<String> {
     for user in (0..120).step_by(6).map(UserId) {
         let rows = snapshot.known().log.of(user);
         let context = Context { user: Some(user), history: rows, now: 1_800_000_000 };
-        let ask = Ask { context: &context, n: 10, id: 1, seed: 1, withdrawn: &withdrawn, within: None, explore: 1.0, policy: None };
+        let ask = Ask {
+            context: &context,
+            n: 10,
+            id: 1,
+            seed: 1,
+            withdrawn: &withdrawn,
+            within: None,
+            explore: 1.0,
+            policy: None,
+        };
         let (decision, _) = snapshot.recommend(&ask);
         let slots = decision.slots.iter().map(|slot| format!("{}={:08x}", slot.item.0, slot.score.to_bits()));
         shown.push(slots.collect::<Vec<_>>().join(" "));

@@ -114,7 +114,8 @@ impl Engine for Shop {
     fn recommend(&self, ask: &Ask<'_>) -> (Decision, Vec<KeptAway>) {
         let Ask { context, n, id, seed, .. } = *ask;
         let slate = self.with_stages(ask, |stages| decide(stages, context, n, seed));
-        let (user, at, slots, policy) = (context.user, context.now, slate.slots, ask.policy.unwrap_or(&*self.policy).version());
+        let (user, at, slots, policy) =
+            (context.user, context.now, slate.slots, ask.policy.unwrap_or(&*self.policy).version());
         let decision = Decision { id, user, at, policy, snapshot: self.fingerprint(), seed, slots };
         (decision, slate.kept_away)
     }

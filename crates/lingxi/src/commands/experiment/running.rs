@@ -105,7 +105,8 @@ fn words(one: &Value) -> String {
 fn settings(arm: &Value) -> String {
     let policy = arm["Policy"]["kind"].as_str().map(|kind| match &arm["Policy"] {
         Value::Object(fields) => {
-            let values: Vec<String> = fields.iter().filter(|(name, _)| *name != "kind").map(|(n, v)| format!(" {n} {v}")).collect();
+            let values: Vec<String> =
+                fields.iter().filter(|(name, _)| *name != "kind").map(|(n, v)| format!(" {n} {v}")).collect();
             format!("{kind}{}", values.concat())
         }
         _ => kind.to_owned(),
@@ -119,7 +120,8 @@ fn compared(of: &Value) -> Vec<Vec<String>> {
     let control = metric(of["Means"][0].as_f64().unwrap_or(0.0));
     let row = |one: &Value| {
         let bound = |i: usize| one["Interval"][i].as_f64();
-        let interval = bound(0).zip(bound(1)).map_or_else(|| "too early".into(), |(l, h)| format!("{l:+.4} to {h:+.4}"));
+        let interval =
+            bound(0).zip(bound(1)).map_or_else(|| "too early".into(), |(l, h)| format!("{l:+.4} to {h:+.4}"));
         vec![
             text(&of["Metric"]),
             text(&one["Arm"]),

@@ -1,8 +1,8 @@
 //! The shapes of an experiment: as it is sent, and as it is answered.
 
 use super::schemas::{closed, kind, open, perhaps};
-use crate::experiments::config::{MAX_ABOUT, MAX_NAME, MOST_ARMS};
 use crate::experiments::Metric;
+use crate::experiments::config::{MAX_ABOUT, MAX_NAME, MOST_ARMS};
 use serde_json::{Value, json};
 
 /// What is sent: the words of the TOML file as JSON.
@@ -54,28 +54,52 @@ pub(super) fn answered() -> Value {
     let array = |of: Value| json!({"type": "array", "items": of});
     let or_null = |of: Value| json!({"anyOf": [of, {"type": "null"}]});
     let arm = open(&[
-        ("Name", text.clone()), ("Share", number.clone()), ("Explore", perhaps("number")),
-        ("Policy", perhaps("object")), ("Shoppers", whole.clone()), ("Stopped", perhaps("string")),
+        ("Name", text.clone()),
+        ("Share", number.clone()),
+        ("Explore", perhaps("number")),
+        ("Policy", perhaps("object")),
+        ("Shoppers", whole.clone()),
+        ("Stopped", perhaps("string")),
         ("Why", perhaps("string")),
     ]);
     let compared = open(&[
-        ("Arm", text.clone()), ("Difference", number.clone()), ("Lift", perhaps("number")),
-        ("Interval", or_null(numbers.clone())), ("VarianceSaved", number.clone()), ("Verdict", text.clone()),
+        ("Arm", text.clone()),
+        ("Difference", number.clone()),
+        ("Lift", perhaps("number")),
+        ("Interval", or_null(numbers.clone())),
+        ("VarianceSaved", number.clone()),
+        ("Verdict", text.clone()),
     ]);
     let metric = open(&[
-        ("Metric", text.clone()), ("LessIsBetter", flag.clone()), ("Means", numbers.clone()),
-        ("Deviations", numbers.clone()), ("Compared", array(or_null(compared))),
+        ("Metric", text.clone()),
+        ("LessIsBetter", flag.clone()),
+        ("Means", numbers.clone()),
+        ("Deviations", numbers.clone()),
+        ("Compared", array(or_null(compared))),
     ]);
     let guarded = open(&[("Arm", text.clone()), ("State", text.clone())]);
     let guard = open(&[
-        ("Metric", text.clone()), ("Tolerated", number.clone()), ("Bar", number.clone()), ("Arms", array(guarded)),
+        ("Metric", text.clone()),
+        ("Tolerated", number.clone()),
+        ("Bar", number.clone()),
+        ("Arms", array(guarded)),
     ]);
     let ratio = open(&[("Sound", flag), ("PValue", number.clone())]);
     open(&[
-        ("Name", text.clone()), ("About", text.clone()), ("Layer", text.clone()), ("Part", numbers),
-        ("State", json!({"enum": ["running", "ended"]})), ("Started", text.clone()), ("Ended", perhaps("string")),
-        ("Why", perhaps("string")), ("Alpha", number), ("First", whole), ("WithinHours", perhaps("number")),
-        ("Arms", array(arm)), ("SampleRatio", or_null(ratio)), ("Metrics", array(metric)),
+        ("Name", text.clone()),
+        ("About", text.clone()),
+        ("Layer", text.clone()),
+        ("Part", numbers),
+        ("State", json!({"enum": ["running", "ended"]})),
+        ("Started", text.clone()),
+        ("Ended", perhaps("string")),
+        ("Why", perhaps("string")),
+        ("Alpha", number),
+        ("First", whole),
+        ("WithinHours", perhaps("number")),
+        ("Arms", array(arm)),
+        ("SampleRatio", or_null(ratio)),
+        ("Metrics", array(metric)),
         ("Guardrails", array(guard)),
     ])
 }

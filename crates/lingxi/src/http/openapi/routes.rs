@@ -120,7 +120,10 @@ pub(super) fn all() -> Vec<Route> {
         post("/api/builds/{id}/publish", "Lets a kept snapshot answer").json(named("Done")).or(&[404, 409, 501]),
         // what is tried
         get("/api/experiments", "What is tried on the shoppers, the last first").json(named("Experiments")),
-        post("/api/experiments", "Starts an experiment").body(named("SentExperiment")).json(named("Experiment")).or(&[409, 507]),
+        post("/api/experiments", "Starts an experiment")
+            .body(named("SentExperiment"))
+            .json(named("Experiment"))
+            .or(&[409, 507]),
         get("/api/experiments/{name}", "What an experiment says now").json(named("Experiment")).or(&[404]),
         delete("/api/experiments/{name}", "Takes an experiment that ended away")
             .json(named("Removed"))
