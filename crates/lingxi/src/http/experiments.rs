@@ -122,17 +122,23 @@ pub async fn remove(State(app): State<App>, Id(name): Id, query: Query) -> Answe
 
 /// Looks at the guardrails for as long as the server runs.
 pub(super) async fn watch(app: &App) {
+    let mut failing = false;
     loop {
         tokio::time::sleep(LOOK).await;
         if !app.experiments.any() {
             continue;
         }
         let looked = app.clone();
-        match tokio::task::spawn_blocking(move || guard(&looked)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(why)) => tracing::error!("experiments: the guardrails were not looked at: {why:?}"),
-            Err(why) => tracing::error!("experiments: the look at the guardrails broke off: {why}"),
+        let failure = match tokio::task::spawn_blocking(move || guard(&looked)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(why)) => Some(format!("{why:?}")),
+            Err(why) => Some(why.to_string()),
+        };
+        // Once, and not every second.
+        if let Some(why) = failure.as_ref().filter(|_| !failing) {
+            tracing::error!("experiments: their guardrails cannot be looked at: {why}");
         }
+        failing = failure.is_some();
     }
 }
 

@@ -263,6 +263,28 @@ fn what_is_counted_is_what_is_stored_though_events_are_repeated_replaced_erased_
     assert_eq!(sums(), [4.0, 30.0 + 4.0 + 8.0, 2.0], "who comes back is somebody new");
 }
 
+#[test]
+fn what_shoppers_did_before_they_were_met_takes_its_part_off_the_variance() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("s"));
+    let mut experiment = chance("past");
+    experiment["arms"] = json!([{"name": "control", "share": 1}, {"name": "same", "share": 1}]);
+    start(&server, &experiment);
+    for i in 0..240 {
+        let user = format!("visitor-{i}");
+        // Who bought much before buys much again, and a little by chance.
+        let row = |item: &str, value: i32, at: i64| json!({"FeedbackType": "buy", "UserId": user, "ItemId": item, "Timestamp": at, "Value": value});
+        let habit = 1 + i % 6;
+        server.post(json!([row("tea-1", 5 * habit, NOW - 86_400)]).to_string(), None);
+        server.slate(&user, 5);
+        server.post(json!([row("tea-2", 5 * habit + i * 7 % 5, NOW)]).to_string(), None);
+    }
+    let said = show(&server, "past");
+    let of = |metric: usize| said["Metrics"][metric]["Compared"][0]["VarianceSaved"].as_f64().unwrap();
+    assert!(of(1) > 0.9, "of what they spend nearly all is habit: {said}");
+    assert_eq!(of(0), 0.0, "all of them bought before, and all buy now");
+}
+
 /// What the store logged: shopper and policy.
 fn logged(store: &Path) -> Vec<(String, String)> {
     let connection = rusqlite::Connection::open(store).unwrap();

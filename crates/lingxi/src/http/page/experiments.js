@@ -90,7 +90,7 @@ function measured(one, metric) {
   const axis = span([...marks, ...known.flatMap((row) => [row.Difference, ...row.Interval])]);
   const head = el("h3", {}, words.measure(metric.Metric), " ", el("small.note", {}, words.measureSaid(metric.Metric)));
   const mean = (arm) => words.number(metric.Means[arm], 4);
-  const control = el("p.note", {}, t("controlMean", { arm: one.Arms[0].Name, mean: mean(0) }));
+  const control = el("p.note", {}, t("controlMean", { arm: one.Arms[0].Name, mean: mean(0) }), guard && ` ${t("barNote")}`);
   const row = (compared, place) =>
     el("li", {},
       el("span.name", {}, one.Arms[place + 1].Name, el("small", {}, t("mean", { mean: mean(place + 1) }))),

@@ -97,6 +97,10 @@ fn a_person_starts_an_experiment_watches_an_arm_being_stopped_and_stops_the_rest
     call("POST", &format!("{}/goog/cdp/execute", browser.session), &phone);
     browser.wait("document.documentElement.scrollWidth <= document.documentElement.clientWidth");
     picture(&browser, "experiments-phone.png");
+    browser.click("#lang-toggle");
+    browser.wait("document.documentElement.lang.startsWith('en')");
+    browser.wait("document.documentElement.scrollWidth <= document.documentElement.clientWidth");
+    picture(&browser, "experiments-phone-english.png");
     let complaints = browser.complaints();
     let other = |line: &&Value| !line["message"].as_str().unwrap_or_default().contains("409");
     assert_eq!(complaints.iter().filter(other).count(), 0, "{complaints:?}");
