@@ -49,7 +49,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Ask what another policy would have earned on what was logged
     Ope(OpeArgs),
-    /// Plan and analyse A/B tests, and the effect of being recommended
+    /// Plan, run and analyse A/B tests, and the effect of being recommended
     Experiment(ExperimentArgs),
 }
 
@@ -515,6 +515,48 @@ pub struct ExperimentArgs {
 pub enum ExperimentAction {
     /// How many shoppers, how many days?
     Plan(PlanArgs),
+    /// Start an experiment on a running server: from the next slate on shoppers are dealt its arms
+    #[command(after_long_help = crate::experiments::config::EXAMPLE)]
+    Start {
+        /// What is tried on whom, one TOML file; the long help shows one
+        file: PathBuf,
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// The experiments of a running server
+    List {
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// What an experiment of a running server says now
+    Show {
+        /// Its name
+        name: String,
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Stop an experiment of a running server: all its shoppers get what is served
+    Stop {
+        /// Its name
+        name: String,
+        /// The reason, kept with it
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Take an experiment that ended away from a running server, with all that was counted in it
+    Remove {
+        /// Its name
+        name: String,
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Which arm is a shopper in?
     Assign {
         /// The experiments, one TOML file

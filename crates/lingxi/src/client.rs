@@ -65,6 +65,15 @@ impl Client {
         self.read(path, answer)
     }
 
+    /// What the server answers to DELETE `path`.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn delete(&self, path: &str) -> Result<Value> {
+        let answer = self.checked(path, self.keyed(self.agent.delete(self.url(path))).call())?;
+        self.read(path, answer)
+    }
+
     /// As [`Client::post`], with a body of any length that is read while it is sent, under an idempotency key if there is one.
     /// Nothing is sent before the server is ready to take it.
     ///

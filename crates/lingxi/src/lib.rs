@@ -13,6 +13,7 @@
 //!   trained, [`fresh`] what came to be sold since, [`http`] is the door for other programs
 //! - who may ask: [`keys`]
 //! - why an item is on a slate, in parts that add up to its score: [`reasons`]
+//! - does a change help, tried on some of the shoppers: [`experiments`]
 //! - how a command asks a running server: [`client`]
 //! - does exploring pay: [`simulate`], shoppers with hidden interests against every policy
 //! - what every command uses: [`progress`] how far it is, [`report`] what people and programs read, [`figures`] what
@@ -46,6 +47,8 @@ pub mod learner;
 pub mod sight;
 
 pub mod crowd;
+
+pub mod experiments;
 
 pub mod fresh;
 

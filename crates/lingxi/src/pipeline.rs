@@ -184,7 +184,7 @@ pub struct Ask<'a> {
     pub within: Option<&'a [ItemId]>,
     /// How much the policy may explore, from 0 (the best only) to 1 (as the recipe says).
     pub explore: f64,
-    /// Chooses in place of the snapshot's own policy, which has learnt nothing.
+    /// Chooses in place of the snapshot's own policy, which has learnt nothing: what it has learnt since, or an arm of an experiment.
     pub policy: Option<&'a dyn Policy>,
 }
 

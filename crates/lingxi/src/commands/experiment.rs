@@ -3,6 +3,7 @@
 mod analyse;
 mod effect;
 mod rows;
+mod running;
 
 use crate::cli::{ExperimentAction, ExperimentArgs, PlanArgs};
 use crate::failure::UserError;
@@ -31,6 +32,11 @@ pub fn run(args: &ExperimentArgs) -> Result<()> {
         ExperimentAction::Aa { runs, users, alpha } => {
             aa(&NullTests { runs: *runs, users: *users, alpha: *alpha, seed: args.seed }, args.json)
         }
+        ExperimentAction::Start { file, server } => running::start(file, server, args.json),
+        ExperimentAction::List { server } => running::list(server, args.json),
+        ExperimentAction::Show { name, server } => running::show(name, server, args.json),
+        ExperimentAction::Stop { name, why, server } => running::stop(name, why.as_deref(), server, args.json),
+        ExperimentAction::Remove { name, server } => running::remove(name, server, args.json),
         ExperimentAction::Effect { file: Some(file), simulated: false, .. } => {
             effect::of_log(file, args.seed, args.json)
         }

@@ -8,6 +8,7 @@ use super::gate::Gate;
 use super::serving::{Serving, stocked};
 use super::telemetry::Telemetry;
 use crate::crowd::Crowd;
+use crate::experiments::Experiments;
 use crate::kept::Opened;
 use crate::learner::Learner;
 use crate::store::{Change, Good, Result, ShownSlot, Store, Stored, Withdrawal};
@@ -63,6 +64,7 @@ pub struct State {
     pub(super) bulk: Bulk,
     /// Teaches the policy that answers; `None` if that does not learn. Locked before `serving` wherever both are.
     learner: Mutex<Option<Learner>>,
+    pub(super) experiments: Experiments,
 }
 
 impl Deref for App {
@@ -85,6 +87,8 @@ impl App {
         remember(serving.engine(), &store)?;
         let learner = learner_of(serving.engine(), &store)?;
         learner.iter().for_each(|learner| serving.teach(learner.policy()));
+        let experiments = Experiments::default();
+        experiments.put(&store.read(|reader| reader.experiments())?);
         let app = App(Arc::new(State {
             learner: Mutex::new(learner),
             serving: RwLock::new(Arc::new(serving)),
@@ -99,6 +103,7 @@ impl App {
             workshop: OnceLock::new(),
             gate: OnceLock::new(),
             published: Mutex::new(Instant::now()),
+            experiments,
         }));
         Bulk::resume(&app);
         Ok(app)

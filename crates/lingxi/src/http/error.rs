@@ -56,6 +56,11 @@ impl Refusal {
         self
     }
 
+    /// The same with another status.
+    pub fn with_status(self, status: StatusCode) -> Refusal {
+        Refusal { status, ..self }
+    }
+
     /// The server has too much to do (503, with `Retry-After`).
     pub fn busy(message: impl Into<String>) -> Refusal {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message).remedy("send the same request again in a second")

@@ -49,10 +49,10 @@ pub async fn get(State(app): State<App>, ids: Ids<2>, query: Query) -> Answer<Js
         let context = Context { user: history.user, history: history.rows(), now };
         let (withdrawn, decision) = (serving.withdrawn(), app.store().next_decision_id());
         let withdrawn = not_for(&withdrawn, &history, now);
-        let seed = app.seed_of(decision);
-        let (within, explore, taught) = (None, 1.0, serving.policy());
-        let policy = taught.as_deref().map(|policy| policy as &dyn Policy);
-        let ask = Ask { context: &context, n, id: decision, seed, withdrawn: &withdrawn, within, explore, policy };
+        let (seed, dealt, taught) = (app.seed_of(decision), app.experiments.deal(&user), serving.policy());
+        let policy = dealt.policy().or(taught.as_deref().map(|policy| policy as &dyn Policy));
+        let (withdrawn, explore) = (&withdrawn, dealt.explore(1.0));
+        let ask = Ask { context: &context, n, id: decision, seed, withdrawn, within: None, explore, policy };
         let standing = engine.consider(&ask, id).ok_or_else(|| {
             Refusal::new(StatusCode::NOT_FOUND, "no_score", format!("no model of this snapshot knows item {item:?}"))
                 .remedy("it is scored after the next build")

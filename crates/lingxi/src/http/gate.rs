@@ -135,7 +135,7 @@ fn asked_for(method: &Method, uri: &Uri) -> Option<Scope> {
     Some(match path {
         "/api/openapi.json" => return None,
         _ if of("/api/export") || of("/api/import") || of("/api/imports") => Scope::Admin,
-        _ if (of("/api/builds") || of("/api/policy")) && !reads => Scope::Admin,
+        _ if (of("/api/builds") || of("/api/policy") || of("/api/experiments")) && !reads => Scope::Admin,
         _ if of("/api/session/recommend") => Scope::Read,
         _ if reads && !writes_back => Scope::Read,
         _ => Scope::Write,
@@ -231,6 +231,10 @@ mod tests {
         check(Method::POST, "/api/builds", Some(Scope::Admin));
         check(Method::POST, "/api/builds/3/publish", Some(Scope::Admin));
         check(Method::POST, "/api/policy/3/use", Some(Scope::Admin));
+        check(Method::POST, "/api/experiments", Some(Scope::Admin));
+        check(Method::POST, "/api/experiments/x/stop", Some(Scope::Admin));
+        check(Method::DELETE, "/api/experiments/x", Some(Scope::Admin));
+        check(Method::GET, "/api/experiments/x", Some(Scope::Read));
     }
 
     #[test]

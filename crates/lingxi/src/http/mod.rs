@@ -15,6 +15,7 @@ mod engine;
 mod erase;
 mod error;
 mod events;
+mod experiments;
 mod explain;
 mod feedback;
 mod gate;
@@ -84,6 +85,9 @@ pub fn router(app: App) -> Router {
         .route("/api/builds/{id}/publish", post(builds::publish))
         .route("/api/policy", get(policy::get).post(policy::keep))
         .route("/api/policy/{id}/use", post(policy::go_back))
+        .route("/api/experiments", get(experiments::list).post(experiments::start))
+        .route("/api/experiments/{name}", get(experiments::get).delete(experiments::remove))
+        .route("/api/experiments/{name}/stop", post(experiments::stop))
         .route("/api/dashboard/evaluation", get(dashboard::evaluation))
         .route("/api/dashboard/curves", get(dashboard::curves))
         .route("/api/dashboard/categories", get(lists::categories))
@@ -178,6 +182,7 @@ async fn run(listener: TcpListener, app: App, stop: impl Future<Output = ()> + S
     tokio::select! {
         () = connections::serve(listener, router(app.clone()), graceful) => {}
         () = fold => {}
+        () = experiments::watch(&app) => {}
         () = deadline => {
             tracing::warn!("requests were still under way {} seconds after the stop", DRAIN.as_secs());
         }

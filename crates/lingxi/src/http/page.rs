@@ -23,6 +23,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("charts.js", JS, include_str!("page/charts.js")),
     ("docs.js", JS, include_str!("page/docs.js")),
     ("draw.js", JS, include_str!("page/draw.js")),
+    ("experiments.js", JS, include_str!("page/experiments.js")),
     ("frame.js", JS, include_str!("page/frame.js")),
     ("goods.js", JS, include_str!("page/goods.js")),
     ("health.js", JS, include_str!("page/health.js")),
@@ -38,6 +39,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("style.css", CSS, include_str!("page/style.css")),
     ("texts.js", JS, include_str!("page/texts.js")),
     ("try.js", JS, include_str!("page/try.js")),
+    ("trial.js", JS, include_str!("page/trial.js")),
     ("words.js", JS, include_str!("page/words.js")),
 ];
 

@@ -4,7 +4,8 @@
 //!
 //! A category says which goods are candidates, before the policy chooses, so that propensities stay exact. With `offset` the
 //! policy fills the places before as well; they are neither answered nor logged. `explore` from 0 to 1 holds the policy back;
-//! at 0 it takes the best and nothing else. With `write-back-type` what is answered is
+//! at 0 it takes the best and nothing else. A shopper in an arm of an experiment gets what the arm says, and the log says so;
+//! who holds the policy back in the request is no part of it. With `write-back-type` what is answered is
 //! put away: it is kept as feedback of value 0, and from then on (or after `write-back-delay`) not shown to them again.
 
 use super::app::App;
@@ -26,6 +27,7 @@ use lingxi_decide::Moved;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::time::Instant;
 
 /// Longest time after which written back goods are put away, in seconds.
 const MAX_DELAY: i64 = 365 * 24 * 3600;
@@ -168,17 +170,21 @@ fn slate(app: &App, serving: &Serving, asked: &Asked) -> Answer<(Response, Vec<S
     let (withdrawn, goods) = (serving.withdrawn(), asked.category.as_ref().map(|c| serving.of_category(c)));
     let withdrawn = not_for(&withdrawn, &history, app.now());
     let (n, within) = (asked.offset + asked.n, goods.as_deref());
-    let (seed, explore, taught) = (app.seed_of(id), asked.explore, serving.policy());
-    let policy = taught.as_deref().map(|policy| policy as &dyn Policy);
-    let ask = Ask { context: &context, n, id, seed, withdrawn: &withdrawn, within, explore, policy };
+    let (dealt, taught) = (app.experiments.deal_for(&asked.user, asked.explore), serving.policy());
+    let policy = dealt.policy().or(taught.as_deref().map(|policy| policy as &dyn Policy));
+    let (seed, withdrawn, explore) = (app.seed_of(id), &withdrawn, dealt.explore(asked.explore));
+    let ask = Ask { context: &context, n, id, seed, withdrawn, within, explore, policy };
+    let began = Instant::now();
     let mut made = serving.engine().recommend(&ask);
+    made.decision.policy.push_str(dealt.note());
+    let met = dealt.met(history.rows(), began.elapsed());
     made.skip(asked.offset);
     let (catalog, decision) = (serving.engine().catalog(), &made.decision);
     let mut shown = Shown::new(decision, &asked.user, |item| external(catalog, item));
     (shown.first, shown.seen) = (asked.offset, std::mem::take(&mut made.seen));
     // Logged before it is answered. While the disk takes no writes shoppers are shown slates all the same, and the missing
     // header says that this one may be a hole in later estimates.
-    let logged = app.store().record(shown)?;
+    let logged = app.store().record_in(shown, met)?;
     serving.engine().shown(history.user, &decision.slots);
     let ids: Vec<&str> = decision.slots.iter().map(|slot| external(catalog, slot.item)).collect();
     let answer = match asked.form {

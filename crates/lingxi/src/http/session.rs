@@ -38,10 +38,9 @@ async fn recommend(app: App, category: Option<String>, query: Query, Body(body):
         withdrawn.extend(history.rows().items);
         let (id, goods) = (app.store().next_decision_id(), category.map(|c| serving.of_category(&c)));
         let (seed, within) = (app.seed_of(id), goods.as_deref());
-        let taught = serving.policy();
+        let (taught, n, withdrawn, explore) = (serving.policy(), offset + n, &withdrawn, 1.0);
         let policy = taught.as_deref().map(|policy| policy as &dyn Policy);
-        let n = offset + n;
-        let ask = Ask { context: &context, n, id, seed, withdrawn: &withdrawn, within, explore: 1.0, policy };
+        let ask = Ask { context: &context, n, id, seed, withdrawn, within, explore, policy };
         let slate = serving.engine().recommend(&ask).decision;
         let slots = slate.slots.get(offset..).unwrap_or_default();
         Ok(Json(scored(serving.engine().catalog(), slots)))

@@ -4,13 +4,13 @@
 //! back. Where logs hold such events too a row in `erased` says so, for the live histories and for the next build.
 
 use super::record::{Change, Erased, Erasure, NewEvent, Profile, StoredEvent};
-use super::slate;
+use super::{experiments, slate};
 use lingxi_data::EventKind;
 use rusqlite::{Connection, Result, params};
 use serde_json::json;
 
 /// A shop's clock may run ahead of ours: an event this many seconds before the slate may still answer it.
-const CLOCK_SLACK: i64 = 60;
+pub(super) const CLOCK_SLACK: i64 = 60;
 
 /// Slates of one shopper that are searched, newest first, for the one an event answers.
 const SLATES_SEARCHED: i64 = 50;
@@ -39,6 +39,8 @@ pub struct Changing<'a> {
     pub window: i64,
     /// The time of the batch, unix seconds.
     pub at: i64,
+    /// Whether experiments run that count what shoppers do.
+    pub counts: bool,
 }
 
 impl Changing<'_> {
@@ -81,7 +83,13 @@ impl Changing<'_> {
         }
         *self.last = seq;
         // What was only shown answers nothing.
-        stored.joined += usize::from(!event.is_put_away() && join(self.connection, seq, &event, self.window)?);
+        if !event.is_put_away() {
+            let answers = join(self.connection, seq, &event, self.window)?;
+            stored.joined += usize::from(answers);
+            if self.counts {
+                experiments::act(self.connection, &event, answers)?;
+            }
+        }
         stored.events.push(StoredEvent { seq, event });
         Ok(())
     }
@@ -107,6 +115,9 @@ impl Changing<'_> {
         let before = stored.erased.len();
         for seq in delete.query_map(row, |row| row.get(0))? {
             stored.erased.push((what.user.clone(), seq?));
+        }
+        if self.counts && stored.erased.len() > before {
+            experiments::recount(self.connection, &what.user)?;
         }
         // A build that is under way may have read what was just deleted.
         if logged || stored.erased.len() > before {
@@ -137,6 +148,7 @@ impl Changing<'_> {
 
     fn forget(&mut self, user: String, stored: &mut Stored) -> Result<()> {
         let run = |sql: &str| self.connection.prepare_cached(sql)?.execute([&user]);
+        experiments::forget(self.connection, &user)?;
         // The one row of all their events says more than those of some.
         run("DELETE FROM erased WHERE user = ?")?;
         self.describe(&user, None)?;

@@ -5,10 +5,13 @@
 //! mode with full sync; one thread writes ([`writer`]), any number read.
 //!
 //! In reading order: [`record`] is what is stored, [`schema`], [`slate`] and [`place`] where, [`queue`],
-//! [`writer`] and [`changing`] how it gets there, [`reader`] how it comes back, [`learnt`] what a learner needs of it, [`pages`] how all of it does, [`seal`] whether it is still what was closed.
+//! [`writer`] and [`changing`] how it gets there, [`reader`] how it comes back, [`learnt`] what a learner needs of it, [`pages`] how
+//! all of it does, [`experiments`] what is counted on the way and [`trials`] how that comes back, [`seal`] whether it is still what
+//! was closed.
 
 mod changing;
 mod error;
+mod experiments;
 mod learnt;
 mod pages;
 mod place;
@@ -18,10 +21,12 @@ mod record;
 mod schema;
 mod seal;
 mod slate;
+mod trials;
 mod writer;
 
 pub use changing::Stored;
 pub use error::{Result, StoreError};
+pub use experiments::{Met, Trial};
 pub use learnt::{ActedOn, Closed, Closing, KeptPolicy, Learnt};
 pub use pages::Answered;
 pub use reader::{Joined, Reader, Which};
@@ -192,8 +197,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Closed`] after [`Store::close`].
     pub fn record(&self, shown: Shown) -> Result<bool> {
+        self.record_in(shown, Vec::new())
+    }
+
+    /// As [`Store::record`], counted in the arms in which the shopper was met.
+    ///
+    /// # Errors
+    /// As [`Store::record`].
+    pub fn record_in(&self, shown: Shown, met: Vec<Met>) -> Result<bool> {
         if self.counts.failing.load(Ordering::Relaxed) {
-            return match self.queue.push(Job::Decision(shown)) {
+            return match self.queue.push(Job::Decision(shown, met)) {
                 Err(StoreError::Busy) => {
                     self.counts.decisions_lost.fetch_add(1, Ordering::Relaxed);
                     Ok(false)
@@ -201,7 +214,22 @@ impl Store {
                 tried => tried.map(|()| false),
             };
         }
-        self.queue.push_patiently(Job::Decision(shown)).map(|()| true)
+        self.queue.push_patiently(Job::Decision(shown, met)).map(|()| true)
+    }
+
+    /// Changes what is tried and waits until that is on disk.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn experiment(&self, trial: &Trial) -> Result<()> {
+        loop {
+            let (tell, told) = sync_channel(1);
+            let done = Box::new(move |result| drop(tell.send(result)));
+            self.queue.push(Job::Experiment { trial: trial.clone(), done })?;
+            if told.recv().map_err(|_| StoreError::Closed)?? {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits until everything queued before is on disk.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Written into the file; a store of another version is refused, not guessed at.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 
 /// How long to wait for another program that has the file locked, say a shell that somebody left open.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -132,8 +132,53 @@ CREATE TABLE policies (
 ) STRICT;
 ";
 
+/// What version 6 added.
+const EXPERIMENTS: &str = "
+CREATE TABLE experiments (
+    id      INTEGER PRIMARY KEY,
+    name    TEXT NOT NULL UNIQUE,
+    body    TEXT NOT NULL,                      -- JSON: the experiment as it was started
+    within  INTEGER,                            -- seconds after the first slate in which acts count
+    started INTEGER NOT NULL,                   -- unix seconds
+    ended   INTEGER,                            -- unix seconds; null: it runs
+    why     TEXT
+) STRICT;
+
+CREATE TABLE arms (
+    experiment INTEGER NOT NULL REFERENCES experiments (id),
+    arm        INTEGER NOT NULL,                -- its place, the control first
+    stopped    TEXT,                            -- JSON: when, why, and what it said last; null: it goes on
+    PRIMARY KEY (experiment, arm)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE arm_totals (                       -- what an arm's shoppers are, as sums: never added up again
+    experiment     INTEGER NOT NULL,
+    arm            INTEGER NOT NULL,
+    metric         TEXT NOT NULL,
+    n              INTEGER NOT NULL,
+    mean           REAL NOT NULL,
+    before         REAL NOT NULL,
+    squares        REAL NOT NULL,
+    squares_before REAL NOT NULL,
+    products       REAL NOT NULL,
+    PRIMARY KEY (experiment, arm, metric),
+    FOREIGN KEY (experiment, arm) REFERENCES arms (experiment, arm)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE met (                              -- who was met in which arm, and what they did since and before
+    experiment INTEGER NOT NULL,
+    user       TEXT NOT NULL,
+    arm        INTEGER NOT NULL,
+    since      INTEGER NOT NULL,                -- unix seconds
+    deeds      TEXT NOT NULL,                   -- JSON
+    before     TEXT NOT NULL,                   -- JSON
+    PRIMARY KEY (experiment, user),
+    FOREIGN KEY (experiment, arm) REFERENCES arms (experiment, arm)
+) STRICT, WITHOUT ROWID;
+";
+
 /// The steps from each version to the next, from version 1 on.
-const STEPS: [&str; 4] = [GOODS, SHOPPERS, SLATES, LEARNT];
+const STEPS: [&str; 5] = [GOODS, SHOPPERS, SLATES, LEARNT, EXPERIMENTS];
 
 /// Opens `path` for the one writer and makes the tables if the file is new. The second value is the first decision id
 /// of this opening: the number of openings in the upper bits, so that an id given out and lost in a crash never returns.

@@ -5,11 +5,12 @@
 
 use super::changing::{Changing, Stored};
 use super::error::{Result, StoreError};
-use super::learnt::Learnt;
+use super::experiments::{self, Met, Trial};
+use super::learnt::{self, Learnt};
 use super::place::Place;
 use super::queue::Queue;
 use super::record::{Change, Good, Shown};
-use super::{StoreCounts, StoreOptions, learnt, schema, slate};
+use super::{StoreCounts, StoreOptions, schema, slate};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use serde_json::json;
 use std::sync::Arc;
@@ -23,30 +24,40 @@ const PATIENCE_WITH_READERS: Duration = Duration::from_millis(250);
 
 type Done = Box<dyn FnOnce(Result<Stored>) + Send>;
 type DoneKept = Box<dyn FnOnce(Result<()>) + Send>;
+type DoneTrial = Box<dyn FnOnce(Result<bool>) + Send>;
 
 /// What waits in the queue.
 pub enum Job {
     Changes { changes: Vec<Change>, at: i64, done: Done },
-    Decision(Shown),
+    Decision(Shown, Vec<Met>),
     Goods { goods: Vec<Good>, at: i64, done: DoneKept },
     Learnt { learnt: Learnt, done: DoneKept },
+    Experiment { trial: Trial, done: DoneTrial },
 }
 
 impl Job {
     /// Whether somebody waits to hear what became of it.
     pub fn is_urgent(&self) -> bool {
-        !matches!(self, Job::Decision(_))
+        !matches!(self, Job::Decision(..))
     }
+}
+
+/// What the writer knows of the file without looking.
+struct Known {
+    /// The number of the last event: never given again, also if that event is deleted.
+    last: i64,
+    /// As [`StoreOptions::join_window`].
+    window: i64,
+    /// Whether experiments run that count what shoppers do; true as soon as one was started.
+    counts: bool,
 }
 
 pub struct Writer {
     connection: Connection,
     place: Place,
-    /// The number of the last event: never given again, also if that event is deleted.
-    last: i64,
+    known: Known,
     /// Length of the log at which it is next moved into the database, waiting for readers.
     log_limit: u64,
-    options: StoreOptions,
     counts: Arc<StoreCounts>,
 }
 
@@ -58,8 +69,10 @@ impl Writer {
         options: StoreOptions,
         counts: Arc<StoreCounts>,
     ) -> Writer {
-        connection.set_prepared_statement_cache_capacity(32);
-        Writer { connection, place, last, log_limit: LOG_LIMIT, options, counts }
+        connection.set_prepared_statement_cache_capacity(64);
+        // A file that cannot say so will refuse the first write as well, and say why.
+        let known = Known { last, window: options.join_window, counts: experiments::any(&connection).unwrap_or(true) };
+        Writer { connection, place, known, log_limit: LOG_LIMIT, counts }
     }
 
     /// Stores groups until the queue is closed and empty, then moves the log into the database and closes it. Gives its place back.
@@ -104,9 +117,9 @@ impl Writer {
     }
 
     fn store(&mut self, mut group: Vec<Job>) {
-        let (window, last, mut tried) = (self.options.join_window, &mut self.last, Tried::default());
+        let (known, mut tried) = (&mut self.known, Tried::default());
         let written = in_transaction(&mut self.connection, &self.place, |transaction| {
-            group.drain(..).for_each(|job| tried.run(transaction, job, window, last));
+            group.drain(..).for_each(|job| tried.run(transaction, job, known));
             tried.failure.clone()
         });
         if let Err(e) = &written {
@@ -144,13 +157,14 @@ impl Writer {
 enum Told {
     Changes(Done, Result<Stored>),
     Kept(DoneKept, Result<()>),
+    Experiment(DoneTrial, Result<bool>),
 }
 
 impl Told {
     fn stored(&self) -> Option<&Stored> {
         match self {
             Told::Changes(_, result) => result.as_ref().ok(),
-            Told::Kept(..) => None,
+            Told::Kept(..) | Told::Experiment(..) => None,
         }
     }
 }
@@ -166,16 +180,22 @@ struct Tried {
 }
 
 impl Tried {
-    fn run(&mut self, transaction: &mut Transaction<'_>, job: Job, window: i64, last: &mut i64) {
+    fn run(&mut self, transaction: &mut Transaction<'_>, job: Job, known: &mut Known) {
         let failure = match job {
             Job::Changes { changes, at, done } => {
-                let stored = alone(transaction, |t| Changing { connection: t, last, window, at }.all(changes));
+                let Known { last, window, counts } = known;
+                let (window, counts) = (*window, *counts);
+                let stored =
+                    alone(transaction, |connection| Changing { connection, last, window, at, counts }.all(changes));
                 let failure = stored.as_ref().err().cloned();
                 self.told.push(Told::Changes(done, stored));
                 failure
             }
-            Job::Decision(shown) => {
-                let stored = alone(transaction, |t| insert_decision(t, &shown));
+            Job::Decision(shown, met) => {
+                let stored = alone(transaction, |t| {
+                    insert_decision(t, &shown)?;
+                    met.iter().try_for_each(|met| experiments::meet(t, &shown, met))
+                });
                 *if stored.is_ok() { &mut self.decisions } else { &mut self.lost } += 1;
                 stored.err()
             }
@@ -191,6 +211,13 @@ impl Tried {
                 self.told.push(Told::Kept(done, kept));
                 failure
             }
+            Job::Experiment { trial, done } => {
+                known.counts = true;
+                let changed = alone(transaction, |t| experiments::change(t, &trial));
+                let failure = changed.as_ref().err().cloned();
+                self.told.push(Told::Experiment(done, changed));
+                failure
+            }
         };
         self.failure = self.failure.take().or(failure);
     }
@@ -199,8 +226,9 @@ impl Tried {
     fn refuse(&mut self, job: Job, why: &StoreError) {
         match job {
             Job::Changes { done, .. } => self.told.push(Told::Changes(done, Err(why.clone()))),
-            Job::Decision(_) => self.lost += 1,
+            Job::Decision(..) => self.lost += 1,
             Job::Goods { done, .. } | Job::Learnt { done, .. } => self.told.push(Told::Kept(done, Err(why.clone()))),
+            Job::Experiment { done, .. } => self.told.push(Told::Experiment(done, Err(why.clone()))),
         }
     }
 
@@ -211,6 +239,7 @@ impl Tried {
             match told {
                 Told::Changes(done, result) => done(written.clone().and(result)),
                 Told::Kept(done, result) => done(written.clone().and(result)),
+                Told::Experiment(done, result) => done(written.clone().and(result)),
             }
         }
     }

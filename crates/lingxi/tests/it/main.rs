@@ -9,6 +9,7 @@ mod corpus;
 mod crash;
 mod damage;
 mod erase;
+mod experiments;
 mod gate;
 mod gorse;
 mod http;

@@ -1,5 +1,7 @@
 //! The page in a real browser (headless Chromium through its WebDriver): what a person does changes what they see.
 
+mod experiments;
+
 use crate::shop::Server;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -145,7 +147,7 @@ fn every_view_opens_in_both_languages_and_for_a_narrow_screen() {
     server.buy("shopper-1", "tea-3");
     browser.open(&format!("http://{}/", server.address()));
     browser.wait("document.querySelector('h1')?.innerText.trim()");
-    for view in ["catalogue", "events", "health", "shop"] {
+    for view in ["catalogue", "events", "experiments", "health", "shop"] {
         browser.click(&format!("#nav-{view}"));
         browser.wait(&format!("document.querySelector('#nav-{view}').getAttribute('aria-current')"));
         browser.wait("[...document.querySelectorAll('h1, h2')].some(h => h.offsetParent && h.innerText.trim())");
@@ -190,7 +192,7 @@ fn everything_that_can_be_operated_has_a_name_in_both_languages_and_can_be_reach
     browser.open(&format!("http://{}/", server.address()));
     browser.wait("document.querySelector('#nav-shop')?.innerText.trim()");
     for language in ["en", "zh"] {
-        for view in ["catalogue", "events", "health", "learning", "quality", "shop"] {
+        for view in ["catalogue", "events", "experiments", "health", "learning", "quality", "shop"] {
             browser.click(&format!("#nav-{view}"));
             browser.wait(&format!("document.querySelector('#nav-{view}').getAttribute('aria-current')"));
             assert_eq!(browser.nameless(), [] as [String; 0], "{language} {view}");

@@ -74,7 +74,7 @@ impl Shop {
 impl Shop {
     fn with_stages<T>(&self, ask: &Ask<'_>, work: impl FnOnce(&Stages<'_>) -> T) -> T {
         let recall = ExactRecall::new(self.model.clone());
-        let (score, rules, policy) = (&*self.model, &self.rules, &self.policy);
+        let (score, rules, policy) = (&*self.model, &self.rules, ask.policy.unwrap_or(&self.policy));
         let (withdrawn, within) = (ask.withdrawn, ask.within);
         let (recall, candidates, describe, shaping, explore) = (&recall, 60, None, None, ask.explore);
         work(&Stages { recall, score, rules, policy, candidates, withdrawn, within, describe, shaping, explore })
@@ -123,7 +123,7 @@ impl Engine for Shop {
         let Ask { context, n, id, seed, .. } = *ask;
         let slate = self.with_stages(ask, |stages| decide(stages, context, n, seed));
         let (user, at, slots) = (context.user, context.now, slate.slots);
-        let policy = lingxi_data::Policy::version(&self.policy);
+        let policy = lingxi_data::Policy::version(ask.policy.unwrap_or(&self.policy));
         let decision = Decision { id, user, at, policy, snapshot: self.fingerprint(), seed, slots };
         let (seen, opens) = Default::default();
         Made { decision, seen, opens, kept_away: slate.kept_away, moved: slate.moved }

@@ -4,6 +4,7 @@
 //! the refusals that every route may answer are added to it. Shapes are in [`schemas`]. A test holds that the table and the
 //! router name the same routes.
 
+mod experiment;
 mod routes;
 mod schemas;
 

@@ -121,6 +121,20 @@ pub(super) fn all() -> Vec<Route> {
         get("/api/builds", "What is being built and what is kept").json(named("Builds")).or(&[501]),
         post("/api/builds", "Builds a snapshot in the background").json(named("Done")).later().or(&[409, 501]),
         post("/api/builds/{id}/publish", "Lets a kept snapshot answer").json(named("Done")).or(&[404, 409, 501]),
+        // what is tried
+        get("/api/experiments", "What is tried on the shoppers, the last first").json(named("Experiments")),
+        post("/api/experiments", "Starts an experiment")
+            .body(named("SentExperiment"))
+            .json(named("Experiment"))
+            .or(&[409, 507]),
+        get("/api/experiments/{name}", "What an experiment says now").json(named("Experiment")).or(&[404]),
+        delete("/api/experiments/{name}", "Takes an experiment that ended away")
+            .json(named("Removed"))
+            .or(&[404, 409, 507]),
+        post("/api/experiments/{name}/stop", "Stops an experiment: all its shoppers get what is served")
+            .body(named("SentStop"))
+            .json(named("Experiment"))
+            .or(&[404, 507]),
         // how it is doing
         get("/api/dashboard/evaluation", "What the snapshot earned").json(json!({"type": "object"})).or(&[404]),
         get("/api/dashboard/curves", "How the models came to what they know").json(named("Curves")),

@@ -1,6 +1,8 @@
 //! The shapes of bodies and answers. What people send is closed: a field that is not named is refused. What we answer is
 //! open, since fields may be added to it.
 
+use super::experiment;
+use crate::http::experiments::MAX_WHY;
 use crate::http::params::MAX_ID;
 use crate::http::sent::{MAX_CATEGORIES, MAX_TEXT};
 use crate::http::users::{MAX_COMMENT, MAX_SUBSCRIBE};
@@ -21,7 +23,6 @@ pub(super) fn all() -> Value {
     let time = json!({"anyOf": [{"type": "string", "format": "date-time"}, {"type": ["string", "number", "null"]}]});
     let names = EventKind::ALL.map(EventKind::name);
     let any_type = json!({"anyOf": [{"enum": names}, {"type": "string", "minLength": 1, "maxLength": MAX_ID}]});
-    let perhaps = |kind: &str| json!({"type": [kind, "null"]});
     let up_to = |most: usize| json!({"type": ["string", "null"], "maxLength": most});
     let id = json!({"$ref": "#/components/schemas/Id"});
     let ids = |most: usize| {
@@ -124,6 +125,11 @@ pub(super) fn all() -> Value {
             ("Reward", number.clone()), ("BackTo", perhaps("integer")),
         ]),
         "PolicyDone": open(&[("Status", text.clone()), ("Version", text.clone())]),
+        "SentExperiment": experiment::sent(),
+        "SentStop": closed(&[], &[("Why", up_to(MAX_WHY))], None),
+        "Experiments": open(&[("Experiments", array("Experiment"))]),
+        "Experiment": experiment::answered(),
+        "Removed": open(&[("Removed", text.clone())]),
         "Done": open(&[("Status", text.clone())]),
         "Curves": open(&[("Curves", array("Curve"))]),
         "Curve": open(&[("Model", text.clone()), ("Metric", text.clone()), ("Points", json!({"type": "array"}))]),
@@ -134,18 +140,22 @@ pub(super) fn all() -> Value {
     })
 }
 
-fn kind(name: &str) -> Value {
+pub(super) fn kind(name: &str) -> Value {
     json!({"type": name})
 }
 
+pub(super) fn perhaps(kind: &str) -> Value {
+    json!({"type": [kind, "null"]})
+}
+
 /// An object with these fields, all of which are there, and perhaps others.
-fn open(fields: &[(&str, Value)]) -> Value {
+pub(super) fn open(fields: &[(&str, Value)]) -> Value {
     let required: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     json!({"type": "object", "required": required, "properties": properties(fields)})
 }
 
 /// An object with these fields and no others.
-fn closed(required: &[&str], fields: &[(&str, Value)], first: Option<(&str, Value)>) -> Value {
+pub(super) fn closed(required: &[&str], fields: &[(&str, Value)], first: Option<(&str, Value)>) -> Value {
     let mut properties = properties(fields);
     properties.extend(first.map(|(name, schema)| (name.to_owned(), schema)));
     json!({"type": "object", "required": required, "properties": properties, "additionalProperties": false})

@@ -4,6 +4,7 @@
 import { get } from "./api.js";
 import { drawBuilds, hideBuilds, listenBuilds, showBuilds } from "./builds.js";
 import { byId, el } from "./draw.js";
+import { drawExperiments, hideExperiments, listenExperiments, showExperiments } from "./experiments.js";
 import { frame } from "./frame.js";
 import { drawHealth, hideHealth, showHealth } from "./health.js";
 import { drawLearning, hideLearning, listenLearning, showLearning } from "./learning.js";
@@ -15,7 +16,7 @@ import { act, drawShop, listenShop, shop, showShop } from "./shop.js";
 import * as words from "./words.js";
 const { t } = words;
 
-const views = { shop: showShop, catalogue: catalogue.show, events: events.first, quality: showQuality, learning: showLearning, builds: showBuilds, health: showHealth };
+const views = { shop: showShop, catalogue: catalogue.show, events: events.first, quality: showQuality, learning: showLearning, experiments: showExperiments, builds: showBuilds, health: showHealth };
 let current = "";
 let server = null;
 
@@ -33,6 +34,7 @@ function route() {
   hideHealth();
   hideBuilds();
   hideLearning();
+  hideExperiments();
   for (const view of Object.keys(views)) {
     byId("view-" + view).hidden = view !== next;
     if (view === next) byId("nav-" + view).setAttribute("aria-current", "page");
@@ -53,7 +55,7 @@ function drawFoot() {
 function redraw() {
   entitle();
   announce("");
-  [drawFoot, drawShop, drawKinds, catalogue.draw, events.draw, drawQuality, drawLearning, drawBuilds, drawHealth].forEach((draw) => draw());
+  [drawFoot, drawShop, drawKinds, catalogue.draw, events.draw, drawQuality, drawLearning, drawExperiments, drawBuilds, drawHealth].forEach((draw) => draw());
 }
 
 /** The buttons of goods, wherever they lie. */
@@ -77,7 +79,7 @@ function listen() {
   product.addEventListener("close", closed);
   document.querySelector(".skip").addEventListener("click", (event) => (event.preventDefault(), byId(current === "shop" ? "h-slate" : "main").focus()));
   addEventListener("hashchange", route);
-  [listenShop, listenLists, listenBuilds, listenLearning].forEach((listen) => listen());
+  [listenShop, listenLists, listenLearning, listenExperiments, listenBuilds].forEach((listen) => listen());
 }
 
 function start() {

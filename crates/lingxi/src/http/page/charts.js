@@ -23,6 +23,15 @@ export function interval(value, between, axis, strong) {
   return svg("svg", { class: kind, height: 20, "aria-hidden": "true" }, rail, line, between && between.map(end), dot);
 }
 
+/** A difference with its interval, on an axis with zero and the bar of a guardrail. */
+export function difference(value, between, axis, bar, kind) {
+  const whole = interval(value, between, axis, kind === "better");
+  const mark = (at, name) => svg("line", { class: name, x1: place(at, axis), x2: place(at, axis), y1: 0, y2: 20 });
+  whole.classList.add(kind);
+  whole.prepend(mark(0, "zero"), ...(bar ? [mark(bar, "bar")] : []));
+  return whole;
+}
+
 /** One step of a sum: a bar from where the steps before it ended. */
 export function step(from, to, [low, high], kind) {
   const at = (value) => 100 * ((value - low) / (high - low || 1));

@@ -8,6 +8,7 @@ export const TEXTS = {
   events: ["Events", "事件"],
   quality: ["Quality", "质量"],
   learning: ["Learning", "学习"],
+  experiments: ["Experiments", "实验"],
   builds: ["Builds", "构建"],
   health: ["Health", "运行状况"],
   otherLanguage: ["中文", "English"],
@@ -179,6 +180,44 @@ export const TEXTS = {
   wentBack: ["The policy of {when} answers now.", "现在使用 {when} 的策略。"],
   policyKeep: ["Keep it as it is now", "保留当前策略"],
   policyKept: ["The policy is kept.", "策略已保留。"],
+  experimentsLead: ["A change is tried on some of the shoppers while all others get what is served. The intervals hold however often you look, and an arm that surely loses more than its guardrail tolerates is stopped by the server itself.", "改动只对一部分顾客试行，其他顾客照常使用现有设置。无论查看多少次，区间都成立；如果某一组的损失确定超过护栏允许的范围，服务器会自动停止它。"],
+  experimentsNone: ["Nothing was tried yet.", "还没有任何实验。"],
+  experimentNew: ["Start an experiment", "开始一个实验"],
+  experimentName: ["Name", "名称"],
+  experimentAbout: ["What it is for", "目的"],
+  experimentLayer: ["Layer", "层"],
+  experimentPolicy: ["Policy", "策略"],
+  experimentShare: ["Share of the shoppers", "参与顾客的比例"],
+  experimentTolerated: ["Stop it if it surely loses more of conversion than", "如果转化率的损失确定超过此值则停止"],
+  start: ["Start", "开始"],
+  asServed: ["as served", "现有设置"],
+  exploreAt: ["exploring {share}", "探索 {share}"],
+  experimentFacts: ["Since {when} · layer {layer} · {part} of the shoppers take part", "始于 {when} · 层 {layer} · {part} 的顾客参与"],
+  running: ["running", "进行中"],
+  ended: ["ended", "已结束"],
+  endedOn: ["Ended on {when}: {why}.", "于 {when} 结束：{why}。"],
+  control: ["the control: what is served", "对照组：现有设置"],
+  arm: ["Arm", "组"],
+  armsOf: ["Arms of {name}", "{name} 的各组"],
+  share: ["Share", "比例"],
+  goesOn: ["goes on", "进行中"],
+  stopped: ["stopped", "已停止"],
+  armStopped: ["Arm {arm} was stopped by its guardrail on {when}: its {metric} is surely worse than is tolerated. Its shoppers get what is served.", "{arm} 组于 {when} 被护栏自动停止：{metric}确定比允许的更差。该组顾客现在使用现有设置。"],
+  sizesSound: ["The arms have the sizes that they should (p {p}).", "各组人数符合预期（p {p}）。"],
+  sizesWrong: ["The arms do NOT have the sizes that they should (p {p}): shoppers are lost or counted twice. Believe nothing below until that is found.", "各组人数与预期不符（p {p}）：有顾客丢失或被重复计数。查明原因之前，下面的结论都不可信。"],
+  controlMean: ["{arm}: {mean} on average. The chart shows each arm's difference from it.", "{arm}：平均 {mean}。图中是各组与它的差。"],
+  barNote: ["The dashed line is what the guardrail tolerates.", "虚线是护栏允许的界限。"],
+  mean: ["{mean} on average", "平均 {mean}"],
+  early: ["too early: each arm needs {n} shoppers, and some who differ", "为时尚早：每组需要 {n} 位顾客，且数值有差异"],
+  savedVariance: ["the past explains {share} of the variance", "历史解释了 {share} 的方差"],
+  guardrails: ["Guardrails", "护栏"],
+  guard: ["{metric} may lose at most {part} of the control's: arm {arm}", "{metric}的损失最多为对照组的 {part}：{arm} 组"],
+  stop: ["Stop", "停止"],
+  stopLabel: ["Stop the experiment {name}", "停止实验 {name}"],
+  stopTitle: ["Stop the experiment {name}?", "停止实验 {name}？"],
+  stopAsk: ["From the next list on all its shoppers get what is served. What was counted is kept. It cannot be started again under this name.", "从下一次推荐起，所有参与的顾客都使用现有设置。已统计的结果会保留。这个名称不能再次使用。"],
+  stoppedSaid: ["The experiment {name} was stopped.", "实验 {name} 已停止。"],
+  startedSaid: ["The experiment {name} has started.", "实验 {name} 已开始。"],
 
   buildsLead: ["A build reads all data again, learns and measures; then it is served, whole, without a pause. What was built before is kept, so that one press brings it back.", "构建会重新读取全部数据，学习并测量，然后整体切换上线，服务不中断。之前的结果会保留，一键即可恢复。"],
   rebuild: ["Rebuild now", "立即重新构建"],
@@ -270,6 +309,37 @@ export const METRICS = {
   gini: ["How unevenly are goods shown? Lower is more even.", "展示有多不均匀？越低越均匀。"],
   rmse: ["Typical error of a predicted rating; lower is better.", "预测评分的典型误差；越低越好。"],
   mae: ["Mean error of a predicted rating; lower is better.", "预测评分的平均误差；越低越好。"],
+};
+
+// What experiments measure: the name in a sentence, and what it says.
+export const MEASURES = {
+  conversion: [["conversion", "转化率"], ["bought anything after the first list", "首次看到推荐后是否购买"]],
+  value: [["value", "购买价值"], ["sum of what was bought", "购买数值之和"]],
+  clicks: [["clicks", "点击"], ["looks at and clicks on what was shown", "对所展示商品的浏览与点击次数"]],
+  empty: [["empty lists", "空推荐"], ["part of the lists that held nothing; less is better", "空推荐所占比例；越低越好"]],
+  latency: [["latency", "延迟"], ["milliseconds to choose a list; less is better", "生成推荐所用毫秒数；越低越好"]],
+};
+
+// What an interval says of an arm.
+export const VERDICTS = {
+  open: ["no difference shown yet", "尚未看出差别"],
+  better: ["surely better", "确定更好"],
+  worse: ["surely worse", "确定更差"],
+  broken: ["not to be believed", "不可信"],
+};
+
+// How an arm stands to a guardrail.
+export const GUARDED = {
+  early: ["too early", "为时尚早"],
+  open: ["is watched", "观察中"],
+  holds: ["surely holds it", "确定守住"],
+  stopped: ["broke it and was stopped", "突破护栏，已停止"],
+};
+
+// Why the server says that an experiment ended; what a person typed is shown as it is.
+export const WHYS = {
+  "somebody stopped it": ["somebody stopped it", "有人停止了它"],
+  "every arm but the control was stopped": ["every arm but the control was stopped", "除对照组外的各组都已停止"],
 };
 
 export const MODELS = {

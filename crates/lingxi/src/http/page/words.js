@@ -1,6 +1,6 @@
 // Says things in the chosen language. In: a key of texts.js and values, or data of the server; out: text.
 
-import { CAUSES, KINDS, METRICS, MODELS, RULES, STAGES, TEXTS } from "./texts.js";
+import { CAUSES, GUARDED, KINDS, MEASURES, METRICS, MODELS, RULES, STAGES, TEXTS, VERDICTS, WHYS } from "./texts.js";
 
 let at = 0;
 
@@ -41,6 +41,11 @@ export const kind = (name) => (KINDS[name] ? say(KINDS[name]) : name);
 export const kinds = () => Object.entries(KINDS).map(([name, pair]) => [name, say(pair)]);
 export const metricSaid = (name) => say(METRICS[name.split("@")[0]] ?? ["", ""]);
 export const modelSaid = (name) => (MODELS[name] ? say(MODELS[name]) : "");
+export const measure = (name) => (MEASURES[name] ? say(MEASURES[name][0]) : name);
+export const measureSaid = (name) => (MEASURES[name] ? say(MEASURES[name][1]) : "");
+export const verdict = (name) => (VERDICTS[name] ? say(VERDICTS[name]) : "");
+export const guarded = (name) => (GUARDED[name] ? say(GUARDED[name]) : "");
+export const why = (text) => (WHYS[text] ? say(WHYS[text]) : text);
 export const refusal = (error) =>
   error.message === "unreachable" ? [t("unreachable"), t("unreachableRemedy")] : [error.message, error.remedy ?? ""];
 
