@@ -80,7 +80,7 @@ impl Engine for Warehouse {
         vec![("size", "7")]
     }
     fn policy(&self) -> &dyn lingxi_data::Policy {
-        unimplemented!("no slate is asked for")
+        unreachable!("no slate is asked for")
     }
 
     fn learning(&self) -> Option<lingxi::learner::Learning> {

@@ -337,6 +337,7 @@ fn a_store_of_the_version_before_is_brought_up_with_what_it_holds() {
              INSERT INTO slots SELECT decisions.id, first + key, value ->> 0, value ->> 1, value ->> 2, value ->> 3
                 FROM decisions, json_each(slots);
              ALTER TABLE decisions DROP COLUMN first; ALTER TABLE decisions DROP COLUMN slots;
+             ALTER TABLE decisions DROP COLUMN seen; DROP TABLE closings; DROP TABLE policies;
              DROP TABLE met; DROP TABLE arm_totals; DROP TABLE arms; DROP TABLE experiments;
              DROP TABLE users; DROP TABLE erased; DROP TABLE spent_keys;
              DROP INDEX events_of_item; DROP INDEX events_of_kind; PRAGMA user_version = 2;",
