@@ -2,13 +2,14 @@
 
 `lingxi simulate --stream` writes what simulated shoppers see and would click on. Stream "goods" has ten candidates with a dozen
 features each: ours against Vowpal Wabbit's `--cb_explore_adf` with SquareCB and cover, the same features. Stream "arms" has ten
-fixed goods and a row about the shopper: ours against `contextualbandits`, which knows no features of actions. Each round plays
-all programs from nothing; the order of rounds is the same, figures are medians. Text for Vowpal Wabbit is written before the
-clock starts. All answer each decision and learn from it before the next one, as a shop that serves does. The ratio is decisions
-a second, ours over the peer's; a reward below the peer's by more than chance ends the bench.
+fixed goods and a row about the shopper: ours against `contextualbandits`, which knows no features of actions. Each seed is a
+world of its own, shoppers, goods and all; on each of them every program plays once from nothing, and all answer each decision and
+learn from it before the next one, as a shop that serves does. Text for Vowpal Wabbit is written before the clock starts. The ratio
+is decisions a second, ours over the peer's, by medians over the seeds. Rewards are compared seed by seed: the mean difference and its
+Student's t interval stand in the result, and a mean below the peer's ends the bench.
 
-On Open Bandit's uniform log (campaign "all") the policy learns row by row and SNIPS says what it would have earned, beside what the
-logged Thompson policy did earn.
+`python bench/bandit.py` (inside the environment) is how all settings were chosen, each program over a grid of its own, on other
+seeds than those that are measured.
 """
 
 import os
@@ -16,7 +17,6 @@ import os
 os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
 
 import json
-import math
 import pathlib
 import statistics
 import subprocess
@@ -25,27 +25,39 @@ import time
 
 import numpy as np
 import ours
-import serving
 
 DECISIONS, ACTIONS = 10_000, 10
-# All settings were chosen on the streams of seeds 2 and 3; what is measured is the stream of seed 1.
+# All settings were chosen on the worlds of TUNED; what is measured are the worlds of MEASURED.
+TUNED, MEASURED = (101, 102, 103, 104), (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 POLICY = {"kind": "lin-ucb", "alpha": 0.05}
 ARMS_POLICY = {"kind": "lin-ucb", "alpha": 0.5}
 WABBITS = {"squarecb": "--squarecb --gamma_scale 2000", "cover": "--cover 16 --epsilon 0"}
+ARMS_PEERS = {"LinUCB": {"alpha": 0.5}, "LinTS": {}}
+# What was tried: as many settings for us as for each of them.
+GRID = {
+    "goods": [{"kind": "lin-ucb", "alpha": a, "ridge": r} for a in (0.0, 0.02, 0.05, 0.1) for r in (1.0, 10.0)]
+    + [{"kind": "square-cb", "gamma": g, "exponent": e} for g in (100.0, 300.0, 1000.0) for e in (0.25, 0.5)],
+    "arms": [{"kind": "lin-ucb", "alpha": a} for a in (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)],
+    "squarecb": [f"--squarecb --gamma_scale {g} {q}" for g in (10, 100, 500, 2000, 10000) for q in ("", "-l 0.1", "-q aa")],
+    "cover": [f"--cover {n} --epsilon {e} {q}" for n in (4, 16) for e in (0, 0.02) for q in ("", "-l 0.1", "-q aa")],
+    "LinUCB": [{"alpha": a} for a in (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)],
+    "LinTS": [{"v_sq": v} for v in (0.01, 0.03, 0.1, 0.3, 1.0)],
+}
 
 
 def program(say) -> pathlib.Path:
     say("building the program ...")
-    command = ["cargo", "build", "--release", "-q", "-p", "lingxi", "--message-format=json"]
+    command = ["cargo", "build", "--release", "-q", "--message-format=json"]
     out = subprocess.run(command, cwd=ours.ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-    found = (json.loads(line).get("executable") for line in out.splitlines() if line.startswith("{"))
-    return pathlib.Path(next(path for path in found if path))
+    messages = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    return pathlib.Path(next(m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == "lingxi"))
 
 
-def stream(lingxi: pathlib.Path, folder: pathlib.Path, decisions: int) -> tuple[np.ndarray, np.ndarray]:
+def stream(lingxi: pathlib.Path, folder: pathlib.Path, seed: int, decisions: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows `[decision, action, features and reward]` of both streams."""
-    command = [lingxi, "simulate", "--stream", folder, "--decisions", str(decisions)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    command = [lingxi, "simulate", "scientific", "--data", ours.data("scientific"), "--seed", str(seed)]
+    command += ["--stream", folder, "--decisions", str(decisions)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     goods = np.fromfile(folder / "goods.f32", np.float32).reshape(decisions, ACTIONS, -1)
     return goods, np.fromfile(folder / "arms.f32", np.float32).reshape(decisions, ACTIONS, -1)
 
@@ -87,16 +99,14 @@ class Wabbit:
 class ContextualBandits:
     """`contextualbandits` on stream "arms": chooses and learns one decision after the other, as the others do."""
 
-    def __init__(self, arms: np.ndarray, name: str):
-        self.contexts, self.rewards, self.name = arms[:, 0, :-1].astype(np.float64), arms[:, :, -1], name
+    def __init__(self, arms: np.ndarray, name: str, options: dict):
+        self.contexts, self.rewards = arms[:, 0, :-1].astype(np.float64), arms[:, :, -1]
+        self.name, self.options = name, options
 
     def play(self) -> dict:
         from contextualbandits import online
 
-        if self.name == "LinUCB":
-            policy = online.LinUCB(nchoices=ACTIONS, alpha=0.5, fit_intercept=False, random_state=1, njobs=1)
-        else:
-            policy = online.LinTS(nchoices=ACTIONS, fit_intercept=False, random_state=1, njobs=1)
+        policy = getattr(online, self.name)(nchoices=ACTIONS, fit_intercept=False, random_state=1, njobs=1, **self.options)
         draw, total = np.random.default_rng(1), 0.0
         started = time.perf_counter()
         for turn in range(len(self.contexts)):
@@ -118,78 +128,97 @@ def crossed(arms: np.ndarray) -> np.ndarray:
     return rows
 
 
-def compare(case: str, mine, peers: dict, decisions: int, rounds: int, say) -> list:
-    """All from nothing, in turns; medians of seconds, means of rewards."""
-    runs = {name: [] for name in ["ours", *peers]}
-    for turn in range(rounds):
-        for name, play in [("ours", mine), *peers.items()]:
-            runs[name].append(play())
-            got = runs[name][-1]
-            say(f"  {case}, round {turn + 1} of {rounds}: {name} {got['seconds']:.2f} s, reward {got['reward']:.4f}")
-    seconds = {name: statistics.median(run["seconds"] for run in got) for name, got in runs.items()}
-    reward = {name: statistics.mean(run["reward"] for run in got) for name, got in runs.items()}
-    out = []
-    for name in peers:
-        # Two runs of equal policies differ by chance; less than two standard errors of clicks is no difference.
-        chance = 2 * math.sqrt(2 * reward[name] * (1 - min(reward[name], 1)) / decisions)
-        assert reward["ours"] >= reward[name] - chance, f"{case}: our reward {reward['ours']:.4f}, {name}'s {reward[name]:.4f}"
-        line = ours.case(f"{case}, {name}", seconds["ours"], seconds[name], name, "s a stream")
-        out.append(line | {"reward": reward["ours"], "peer_reward": reward[name]})
-    return out
+class Ours:
+    """A policy of ours on one stream."""
+
+    def __init__(self, bandit: pathlib.Path, path: pathlib.Path, width: int, policy: dict):
+        self.command = ["taskset", "-c", "0", bandit, path, ACTIONS, width, json.dumps(policy)]
+
+    def play(self) -> dict:
+        program = ours.Program(*self.command)
+        try:
+            return program.ask()
+        finally:
+            program.close()
 
 
-def open_bandit(bandit: pathlib.Path, lingxi: pathlib.Path, folder: pathlib.Path, say) -> None:
-    """Our policy's value on the uniform log, beside the logged Thompson policy's."""
-    import polars as pl
+def worlds(lingxi: pathlib.Path, folder: pathlib.Path, seeds, decisions: int):
+    """Streams of each seed, one at a time: where ours are, and what peers get."""
+    for seed in seeds:
+        goods, arms = stream(lingxi, folder, seed, decisions)
+        rows = crossed(arms)
+        rows.tofile(folder / "crossed.f32")
+        yield seed, goods, arms, goods.shape[2] - 1, rows.shape[2] - 1
 
-    root = serving.assets().parent / "obp" / "dataset" / "obd"
-    if not root.is_dir() and subprocess.run([lingxi, "assets", "fetch", "obp"], stdout=subprocess.DEVNULL).returncode:
-        say("  Open Bandit is not here (lingxi assets fetch obp): left out")
-        return
-    log, goods = (pl.read_csv(root / "random" / "all" / name) for name in ("all.csv", "item_context.csv"))
-    bts = pl.read_csv(root / "bts" / "all" / "all.csv")["click"].to_numpy()
-    n, items = len(log), len(goods)
-    affinity = log.select([f"user-item_affinity_{i}" for i in range(items)]).to_numpy()
-    kinds = np.hstack([np.asarray(goods[f"item_feature_{i}"].to_dummies()) for i in (1, 2, 3)])
-    shared = np.ones((n, items, 1), np.float32)
-    of_goods = np.broadcast_to(np.hstack([kinds, goods["item_feature_0"].to_numpy()[:, None]]), (n, items, kinds.shape[1] + 1))
-    rows = np.concatenate([shared, np.log1p(affinity)[:, :, None], of_goods, np.zeros((n, items, 1))], axis=2)
-    rows.astype(np.float32).tofile(folder / "obd.f32")
-    action, click, pscore = (log[name].to_numpy() for name in ("item_id", "click", "propensity_score"))
-    np.stack([action, click, pscore], axis=1).astype(np.float32).tofile(folder / "log.f32")
-    policy = json.dumps({"kind": "thompson", "scale": 0.06, "draws": 256, "floor": 0.05, "ridge": 10.0})
-    command = [bandit, "replay", folder / "obd.f32", items, rows.shape[2] - 1, policy, folder / "log.f32"]
-    out = subprocess.run([str(part) for part in command], check=True, stdout=subprocess.PIPE, text=True).stdout
-    weight = np.array(json.loads(out)["probabilities"]) / pscore
-    draw = np.random.default_rng(1)
-    resamples = [draw.integers(n, size=n) for _ in range(2000)]
-    snips = lambda at: (weight[at] * click[at]).sum() / weight[at].sum()
-    mine, theirs = [snips(at) for at in resamples], [bts[at].mean() for at in resamples]
-    size = weight.sum() ** 2 / (weight**2).sum()
-    middle = lambda values: f"[{np.quantile(values, 0.025):.5f}, {np.quantile(values, 0.975):.5f}]"
-    say(f"  Open Bandit, uniform log, {n} rows, {int(click.sum())} clicks; effective rows {size:.0f}")
-    say(f"  ours by SNIPS {snips(np.arange(n)):.5f} {middle(mine)}; logged Thompson {bts.mean():.5f} {middle(theirs)}; uniform {click.mean():.5f}")
+
+def compare(case: str, name: str, mine: list, theirs: list) -> dict:
+    """Medians of seconds; rewards world by world, with the interval of their mean difference."""
+    from scipy import stats
+
+    seconds = [statistics.median(run["seconds"] for run in runs) for runs in (mine, theirs)]
+    rewards = [np.array([run["reward"] for run in runs]) for runs in (mine, theirs)]
+    more = rewards[0] - rewards[1]
+    half = stats.t.ppf(0.975, len(more) - 1) * more.std(ddof=1) / np.sqrt(len(more)) if len(more) > 1 else float("inf")
+    assert len(more) == 1 or more.mean() >= 0, f"{case}: our reward {rewards[0].mean():.4f}, {name}'s {rewards[1].mean():.4f}"
+    line = ours.case(f"{case}, {name}", *seconds, name, "s a stream")
+    return line | {
+        "reward": rewards[0].mean(),
+        "peer_reward": rewards[1].mean(),
+        "reward_difference": more.mean(),
+        "interval": [more.mean() - half, more.mean() + half],
+        "worlds": len(more),
+    }
 
 
 def run(quick: bool, say) -> list:
     lingxi, bandit = program(say), ours.build_example("lingxi-decide", "bandit")
-    decisions, rounds = (DECISIONS // 4, 1) if quick else (DECISIONS, 5)
+    decisions, seeds = (DECISIONS // 4, MEASURED[:2]) if quick else (DECISIONS, MEASURED)
+    runs = {}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        goods, arms = stream(lingxi, folder, decisions)
-        say(f"  clicks on a candidate drawn at random: {goods[:, :, -1].mean():.4f} (goods), {arms[:, :, -1].mean():.4f} (arms)")
-        rows = crossed(arms)
-        rows.tofile(folder / "crossed.f32")
-
-        def play(name: str, width: int, policy: dict):
-            command = [bandit, "play", folder / f"{name}.f32", ACTIONS, width, json.dumps(policy)]
-            return ours.Program("taskset", "-c", "0", *command)
-
-        on_goods, on_arms = play("goods", goods.shape[2] - 1, POLICY), play("crossed", rows.shape[2] - 1, ARMS_POLICY)
-        wabbits = {f"Vowpal Wabbit {name}": Wabbit(goods, options).play for name, options in WABBITS.items()}
-        peers = {f"contextualbandits {name}": ContextualBandits(arms, name).play for name in ("LinUCB", "LinTS")}
-        cases = compare("ten goods", on_goods.ask, wabbits, decisions, rounds, say)
-        cases += compare("ten arms", on_arms.ask, peers, decisions, rounds, say)
-        on_goods.close(), on_arms.close()
-        open_bandit(bandit, lingxi, folder, say)
+        for seed, goods, arms, width, wide in worlds(lingxi, folder, seeds, decisions):
+            players = {("ten goods", "ours"): Ours(bandit, folder / "goods.f32", width, POLICY)}
+            players |= {("ten goods", f"Vowpal Wabbit {name}"): Wabbit(goods, options) for name, options in WABBITS.items()}
+            players |= {("ten arms", "ours"): Ours(bandit, folder / "crossed.f32", wide, ARMS_POLICY)}
+            peers = ARMS_PEERS.items()
+            players |= {("ten arms", f"contextualbandits {name}"): ContextualBandits(arms, name, of) for name, of in peers}
+            got = {who: player.play() for who, player in players.items()}
+            for who, result in got.items():
+                runs.setdefault(who, []).append(result)
+            say(f"  world {seed}: " + "; ".join(f"{name} {r['reward']:.4f} ({r['seconds']:.2f} s)" for (_, name), r in got.items()))
+    cases = [compare(case, name, runs[case, "ours"], got) for (case, name), got in runs.items() if name != "ours"]
+    for case in cases:
+        low, high = case["interval"]
+        say(f"  {case['case']}: reward {case['reward']:.4f}, theirs {case['peer_reward']:.4f}, more by {case['reward_difference']:+.4f} [{low:+.4f}, {high:+.4f}]")
     return cases
+
+
+def tune(say) -> None:
+    """Mean reward of every setting of every program over the worlds of TUNED, the best last."""
+    lingxi, bandit = program(say), ours.build_example("lingxi-decide", "bandit")
+    rewards = {}
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        for seed, goods, arms, width, wide in worlds(lingxi, folder, TUNED, DECISIONS):
+            make = {
+                "goods": lambda policy: Ours(bandit, folder / "goods.f32", width, policy),
+                "arms": lambda policy: Ours(bandit, folder / "crossed.f32", wide, policy),
+                "squarecb": lambda options: Wabbit(goods, options),
+                "cover": lambda options: Wabbit(goods, options),
+                "LinUCB": lambda options: ContextualBandits(arms, "LinUCB", options),
+                "LinTS": lambda options: ContextualBandits(arms, "LinTS", options),
+            }
+            for name, settings in GRID.items():
+                for setting in settings:
+                    rewards.setdefault((name, str(setting)), []).append(make[name](setting).play()["reward"])
+                say(f"  world {seed}: {name} done")
+    for name in GRID:
+        of = [(statistics.mean(got), setting) for (other, setting), got in rewards.items() if other == name]
+        for reward, setting in sorted(of):
+            say(f"{name}: {reward:.4f} {setting}")
+
+
+if __name__ == "__main__":
+    import sys
+
+    tune(lambda line: print(line, file=sys.stderr, flush=True))

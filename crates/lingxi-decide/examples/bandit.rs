@@ -1,9 +1,8 @@
 //! One policy over one stream, one place a decision: for `bench/bandit.py`.
 //!
-//! Usage: `bandit play STREAM ACTIONS WIDTH POLICY` or `bandit replay STREAM ACTIONS WIDTH POLICY LOG`. STREAM holds, for each
-//! decision and action, WIDTH features and the reward, as little-endian f32; POLICY is JSON as in a recipe. `play` chooses and
-//! learns, and answers each line on stdin with a fresh run as one line of JSON: mean reward, seconds. `replay` learns from LOG
-//! (action, reward and propensity of each decision) and answers with the probability that it gave each logged action before.
+//! Usage: `bandit STREAM ACTIONS WIDTH POLICY`. STREAM holds, for each decision and action, WIDTH features and the reward, as
+//! little-endian f32; POLICY is JSON as in a recipe. It chooses and learns, and answers each line on stdin with a fresh run as one
+//! line of JSON: mean reward, seconds.
 
 use lingxi_data::{ItemId, Lesson, Policy, Scored, Slot};
 use lingxi_decide::{Explorer, PolicyConfig};
@@ -60,29 +59,13 @@ fn play(stream: &Stream, mut policy: Explorer, seed: u64) -> serde_json::Value {
     serde_json::json!({ "reward": sum / stream.len() as f64, "seconds": seconds, "decisions": stream.len() })
 }
 
-/// The probability of each logged action, asked before the policy learns what came of it.
-fn replay(stream: &Stream, mut policy: Explorer, log: &[f32]) -> Vec<f64> {
-    let mut probabilities = Vec::with_capacity(stream.len());
-    for (turn, row) in log.chunks_exact(3).enumerate().take(stream.len()) {
-        let action = row[0] as usize;
-        probabilities.push(policy.probability(&stream.scored(turn), action));
-        policy.learn(&[stream.lesson(turn, action, row[1])]);
-    }
-    probabilities
-}
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [what, stream, actions, width, policy, rest @ ..] = args.as_slice() else {
-        return Err("usage: bandit play|replay STREAM ACTIONS WIDTH POLICY [LOG]".into());
+    let [stream, actions, width, policy] = args.as_slice() else {
+        return Err("usage: bandit STREAM ACTIONS WIDTH POLICY".into());
     };
     let stream = Stream { rows: numbers(stream)?, actions: actions.parse()?, width: width.parse()? };
     let policy = serde_json::from_str::<PolicyConfig>(policy)?.build()?;
-    if what == "replay" {
-        let log = rest.first().ok_or("replay needs a LOG")?;
-        println!("{}", serde_json::json!({ "probabilities": replay(&stream, policy, &numbers(log)?) }));
-        return Ok(());
-    }
     for (seed, line) in std::io::stdin().lines().enumerate() {
         line?;
         println!("{}", play(&stream, policy.clone(), 1 + seed as u64));

@@ -25,7 +25,7 @@ pub use decide::{Slate, Stages, Standing, consider, decide, rank};
 pub use error::{DecideError, Result};
 pub use explore::{Explorer, PolicyConfig};
 pub use hnsw::{HnswConfig, HnswIndex};
-pub use interests::{Degree, Interests, InterestsConfig};
+pub use interests::{Base, Degree, Interests, InterestsConfig};
 pub use novel::{Clusters, NewInterests, NovelConfig, Transitions};
 pub use recall::{ExactRecall, HistoryRecall, HnswRecall, LastRecall, Listed, Union, recalls_at};
 pub use rerank::{Cause, Exposure, Moved, RerankConfig, Reranker, Shaping};

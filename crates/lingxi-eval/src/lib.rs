@@ -7,8 +7,8 @@
 //! In reading order: [`case`] is one question with its answer, [`rank`] turns scores into lists, [`accuracy`] asks what of
 //! the lists was taken, [`beyond_accuracy`] what the lists are like whoever took what, [`interval`] how far chance moves
 //! a figure, [`report`] puts it together, [`slices`] looks at some of the cases, [`significance`] asks whether one model
-//! is better than another, [`negatives`] ranks against sampled items, [`ratings`] measures predicted ratings, [`repeated`]
-//! joins the figures of folds. [`ope`] asks what another policy would have earned on a log, [`experiment`] whether a
+//! is better than another, [`negatives`] ranks against sampled items, [`ratings`] measures predicted ratings, [`calibration`]
+//! foretold probabilities, [`repeated`] joins the figures of folds. [`ope`] asks what another policy would have earned on a log, [`experiment`] whether a
 //! change helped when it was tried.
 //!
 //! Edge rules, everywhere the same: equal scores rank by lower item id; a masked item and one scored negative infinity
@@ -17,6 +17,7 @@
 
 pub mod accuracy;
 pub mod beyond_accuracy;
+pub mod calibration;
 pub mod case;
 pub mod error;
 pub mod experiment;

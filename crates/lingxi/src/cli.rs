@@ -196,6 +196,12 @@ pub struct SimulateArgs {
     /// Only these policies, by their names in the table; greedy is always played
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub policies: Vec<String>,
+    /// Also this policy, as in a recipe but JSON: {"kind":"lin-ucb","alpha":0.1}; may be given several times
+    #[arg(long, value_name = "JSON")]
+    pub policy: Vec<String>,
+    /// Instead of the table: one policy under more and more fairness, for sellers and for groups of shoppers
+    #[arg(long, conflicts_with_all = ["policies", "stream"])]
+    pub tradeoff: bool,
     /// Slates that each policy chooses
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     pub decisions: u32,

@@ -77,8 +77,8 @@ pub struct Ground<'a> {
 pub struct Glance<'a> {
     ground: Ground<'a>,
     mean: Vec<f32>,
-    interests: Interests,
-    now: i64,
+    /// The degree of interest in each category, and its standard deviation.
+    degrees: Vec<(f64, f64)>,
     likeliest: Vec<(u32, f32)>,
     shown: Vec<(u32, f32)>,
     taken: HashSet<ItemId>,
@@ -95,8 +95,7 @@ impl<'a> Glance<'a> {
         let heard = context.history.at.last().copied().unwrap_or(ground.tastes.until).max(ground.tastes.until);
         Glance {
             mean: ground.vectors.map_or_else(Vec::new, |vectors| mean(goods, vectors)),
-            interests,
-            now: context.now.min(heard),
+            degrees: interests.spread(&ground.tastes.config, &ground.tastes.base, context.now.min(heard)),
             likeliest: ground.new.map_or_else(Vec::new, |new| new.likeliest(&new.had(context.history.items))),
             shown: ground.sight.shown(context.user),
             taken: goods.iter().copied().collect(),
@@ -113,11 +112,9 @@ impl<'a> Glance<'a> {
     }
 
     fn facts(&self, item: ItemId) -> Facts {
-        let Ground { sight, catalog, tastes, vectors, new } = self.ground;
+        let Ground { sight, catalog, vectors, new, .. } = self.ground;
         let category = catalog.category.get(item.index()).copied().flatten();
-        let share = |c: lingxi_data::CategoryId| tastes.shares.get(c.0 as usize).copied().unwrap_or(0.0);
-        let (degree, doubt) =
-            category.map_or((0.0, 0.0), |c| self.interests.degree(&tastes.config, c, share(c), self.now));
+        let (degree, doubt) = category.and_then(|c| self.degrees.get(c.0 as usize).copied()).unwrap_or_default();
         let vector = vectors.and_then(|vectors| if item.index() < vectors.len() { vectors.get(item) } else { None });
         let interest = new.and_then(|new| new.of(item));
         let of = |list: &[(u32, f32)]| list.iter().find(|(k, _)| Some(*k) == interest).map_or(0.0, |(_, much)| *much);
@@ -185,6 +182,7 @@ impl Recall for NovelRecall {
 mod tests {
     use super::*;
     use lingxi_data::{Event, EventKind, Interactions, Purpose, Rows};
+    use lingxi_decide::Base;
 
     #[test]
     fn a_policy_sees_what_a_shopper_cares_for_and_what_the_item_is() {
@@ -194,7 +192,7 @@ mod tests {
         let mut catalog = Catalog::of_ids(["a", "b", "c", "new"].iter().collect());
         catalog.categories = ["x", "y"].iter().collect();
         catalog.category = [0, 1, 1, 1].map(|c| Some(lingxi_data::CategoryId(c))).to_vec();
-        let tastes = Tastes { shares: vec![0.5, 0.5], until: 3, ..Tastes::default() };
+        let tastes = Tastes { base: Base::of_shares(vec![0.5, 0.5]), until: 3, ..Tastes::default() };
         let ground = Ground { sight: &sight, catalog: &catalog, tastes: &tastes, vectors: None, new: None };
         let history = Rows { items: &[ItemId(0)], at: &[3], kinds: &[EventKind::Buy], values: &[1.0] };
         let glance = Glance::of(ground, &Context { user: Some(UserId(0)), history, now: 3 });

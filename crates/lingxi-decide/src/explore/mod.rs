@@ -20,6 +20,7 @@ mod greedy;
 mod lin_ucb;
 mod network;
 mod neural;
+mod own;
 pub(crate) mod ridge;
 mod softmax;
 mod square_cb;

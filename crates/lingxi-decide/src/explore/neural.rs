@@ -5,6 +5,7 @@
 //! from all of them; in between each lesson updates the last layer alone. What is older than the memory is forgotten.
 
 use super::lin_ucb::learnt;
+use super::own::Own;
 use super::ridge::Ridge;
 use super::{Beliefs, Distribution, Network, Place, ThompsonConfig};
 use crate::{DecideError, Result};
@@ -47,7 +48,7 @@ impl Default for NeuralThompsonConfig {
 impl NeuralThompsonConfig {
     fn last_layer(&self) -> ThompsonConfig {
         let NeuralThompsonConfig { scale, draws, ridge, floor, seed, .. } = *self;
-        ThompsonConfig { scale, draws, ridge, half_life: None, floor, seed }
+        ThompsonConfig { scale, draws, ridge, half_life: None, floor, seed, own: None }
     }
 }
 
@@ -132,7 +133,7 @@ impl Distribution for NeuralThompson {
         };
         let features = network.features(&scored.features);
         let seen = Scored { items: scored.items.clone(), scores: scored.scores.clone(), features, novelty: Vec::new() };
-        learnt(&self.last, &seen).map_or_else(by_score, |worth| {
+        learnt(&self.last, &Own::default(), &seen).map_or_else(by_score, |worth| {
             self.config.last_layer().beliefs(&self.last, &seen.features, network.width(), worth)
         })
     }

@@ -4,11 +4,12 @@
 //! best gets the rest; g = gamma t^exponent grows with the lessons t, so that exploring fades as knowledge grows. The
 //! probabilities are exact and none is zero: every log of it can judge other policies.
 
-use super::lin_ucb::learnt;
+use super::lin_ucb::{learnt, teach};
+use super::own::Own;
 use super::ridge::{Ridge, RidgeConfig};
 use super::{Beliefs, Distribution, Place, peaked};
 use crate::Result;
-use lingxi_data::{Lesson, Scored};
+use lingxi_data::{ItemId, Lesson, Scored};
 use serde::{Deserialize, Serialize};
 
 /// Settings of [`SquareCb`].
@@ -23,11 +24,15 @@ pub struct SquareCbConfig {
     pub ridge: f64,
     /// So many lessons later a lesson counts half; absent: nothing is forgotten.
     pub half_life: Option<f64>,
+    /// Lessons that "an item is as its features say" counts as, so that what single goods do beyond that is learnt too; absent: it
+    /// is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own: Option<f64>,
 }
 
 impl Default for SquareCbConfig {
     fn default() -> Self {
-        SquareCbConfig { gamma: 100.0, exponent: 0.5, ridge: 1.0, half_life: None }
+        SquareCbConfig { gamma: 100.0, exponent: 0.5, ridge: 1.0, half_life: None, own: None }
     }
 }
 
@@ -37,6 +42,8 @@ impl Default for SquareCbConfig {
 pub struct SquareCb {
     config: SquareCbConfig,
     model: Ridge,
+    #[serde(default)]
+    own: Own,
 }
 
 impl SquareCb {
@@ -47,19 +54,21 @@ impl SquareCb {
     pub fn new(config: SquareCbConfig) -> Result<SquareCb> {
         super::config::at_least_zero("gamma", config.gamma)?;
         super::config::at_least_zero("exponent", config.exponent)?;
-        let SquareCbConfig { ridge, half_life, .. } = config;
-        Ok(SquareCb { config, model: Ridge::new(RidgeConfig { ridge, half_life })? })
+        let SquareCbConfig { ridge, half_life, own, .. } = config;
+        let model = Ridge::new(RidgeConfig { ridge, half_life })?;
+        Ok(SquareCb { config, model, own: Own::new(own, half_life)? })
     }
 }
 
 impl Distribution for SquareCb {
     fn version(&self) -> String {
-        let SquareCbConfig { gamma, exponent, ridge, .. } = self.config;
-        format!("square-cb({gamma}, {exponent}, {ridge})/1@{}", self.model.lessons())
+        let SquareCbConfig { gamma, exponent, ridge, own, .. } = self.config;
+        let own = own.map_or_else(String::new, |own| format!(", own {own}"));
+        format!("square-cb({gamma}, {exponent}, {ridge}{own})/1@{}", self.model.lessons())
     }
 
     fn beliefs(&self, scored: &Scored) -> Beliefs {
-        let worth = learnt(&self.model, scored).unwrap_or_else(|| scored.scores.clone());
+        let worth = learnt(&self.model, &self.own, scored).unwrap_or_else(|| scored.scores.clone());
         Beliefs { worth, ..Beliefs::default() }
     }
 
@@ -82,10 +91,18 @@ impl Distribution for SquareCb {
     }
 
     fn learn(&mut self, lessons: &[Lesson]) {
-        lessons.iter().for_each(|lesson| self.model.learn(&lesson.features, lesson.reward, lesson.weight));
+        lessons.iter().for_each(|lesson| teach(&mut self.model, &mut self.own, lesson));
+    }
+
+    fn goods(&self) -> Vec<ItemId> {
+        self.own.goods()
+    }
+
+    fn rename(&mut self, to: &dyn Fn(ItemId) -> Option<ItemId>) {
+        self.own.rename(to);
     }
 
     fn is_whole(&self) -> bool {
-        self.model.is_whole()
+        self.model.is_whole() && self.own.is_whole()
     }
 }

@@ -5,11 +5,12 @@
 //! moves on with lessons, so between two lessons the shares are fixed numbers and the propensity is exact, not estimated;
 //! as `draws` grows the policy becomes textbook Thompson sampling, whose probabilities have no closed form.
 
-use super::lin_ucb::learnt;
+use super::lin_ucb::{learnt, teach};
+use super::own::Own;
 use super::ridge::{Ridge, RidgeConfig};
 use super::{Beliefs, Distribution, Place, peaked};
 use crate::{DecideError, Result};
-use lingxi_data::{Lesson, Scored};
+use lingxi_data::{ItemId, Lesson, Scored};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -30,11 +31,15 @@ pub struct ThompsonConfig {
     pub floor: f64,
     /// Seed of the stream of coefficient vectors.
     pub seed: u64,
+    /// Lessons that "an item is as its features say" counts as, so that what single goods do beyond that is learnt too; absent: it
+    /// is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own: Option<f64>,
 }
 
 impl Default for ThompsonConfig {
     fn default() -> Self {
-        ThompsonConfig { scale: 0.2, draws: 64, ridge: 1.0, half_life: None, floor: 0.01, seed: 1 }
+        ThompsonConfig { scale: 0.2, draws: 64, ridge: 1.0, half_life: None, floor: 0.01, seed: 1, own: None }
     }
 }
 
@@ -98,6 +103,8 @@ pub(super) fn normals(n: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
 pub struct Thompson {
     config: ThompsonConfig,
     model: Ridge,
+    #[serde(default)]
+    own: Own,
 }
 
 impl Thompson {
@@ -106,19 +113,41 @@ impl Thompson {
     /// # Errors
     /// [`DecideError::Config`] names what is outside its range.
     pub fn new(config: ThompsonConfig) -> Result<Thompson> {
-        Ok(Thompson { config, model: Ridge::new(config.check()?)? })
+        Ok(Thompson { config, model: Ridge::new(config.check()?)?, own: Own::new(config.own, config.half_life)? })
+    }
+}
+
+impl Thompson {
+    /// Adds to each draw what each item might be worth beyond its features. An item's numbers are its own until the next lesson,
+    /// whatever stands beside it, so that propensities stay exact.
+    fn draw_own(&self, items: &[ItemId], draws: &mut [f32]) {
+        if self.config.own.is_none() {
+            return;
+        }
+        for (at, item) in items.iter().enumerate() {
+            let stream =
+                self.config.seed ^ (self.model.lessons() << 32) ^ u64::from(item.0).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let deviation = self.config.scale as f32 * self.own.of(*item).1.sqrt();
+            let z = normals(self.config.draws, &mut ChaCha8Rng::seed_from_u64(stream));
+            draws.chunks_exact_mut(items.len().max(1)).zip(z).for_each(|(draw, z)| draw[at] += deviation * z);
+        }
     }
 }
 
 impl Distribution for Thompson {
     fn version(&self) -> String {
-        let ThompsonConfig { scale, draws, ridge, floor, seed, .. } = self.config;
-        format!("thompson({scale}, {draws}, {ridge}, {floor}, {seed})/1@{}", self.model.lessons())
+        let ThompsonConfig { scale, draws, ridge, floor, seed, own, .. } = self.config;
+        let own = own.map_or_else(String::new, |own| format!(", own {own}"));
+        format!("thompson({scale}, {draws}, {ridge}, {floor}, {seed}{own})/1@{}", self.model.lessons())
     }
 
     fn beliefs(&self, scored: &Scored) -> Beliefs {
-        match learnt(&self.model, scored) {
-            Some(worth) => self.config.beliefs(&self.model, &scored.features, scored.width(), worth),
+        match learnt(&self.model, &self.own, scored) {
+            Some(worth) => {
+                let mut beliefs = self.config.beliefs(&self.model, &scored.features, scored.width(), worth);
+                self.draw_own(&scored.items, &mut beliefs.draws);
+                beliefs
+            }
             None => Beliefs { worth: scored.scores.clone(), ..Beliefs::default() },
         }
     }
@@ -128,10 +157,18 @@ impl Distribution for Thompson {
     }
 
     fn learn(&mut self, lessons: &[Lesson]) {
-        lessons.iter().for_each(|lesson| self.model.learn(&lesson.features, lesson.reward, lesson.weight));
+        lessons.iter().for_each(|lesson| teach(&mut self.model, &mut self.own, lesson));
+    }
+
+    fn goods(&self) -> Vec<ItemId> {
+        self.own.goods()
+    }
+
+    fn rename(&mut self, to: &dyn Fn(ItemId) -> Option<ItemId>) {
+        self.own.rename(to);
     }
 
     fn is_whole(&self) -> bool {
-        self.model.is_whole() && self.config.check().is_ok()
+        self.model.is_whole() && self.own.is_whole() && self.config.check().is_ok()
     }
 }

@@ -128,6 +128,14 @@ fn learners() -> Vec<PolicyConfig> {
         PolicyConfig::Thompson(ThompsonConfig { draws: 16, half_life: Some(100.0), ..ThompsonConfig::default() }),
         PolicyConfig::NeuralThompson(NeuralThompsonConfig { hidden: 4, refit: 100, draws: 16, ..Default::default() }),
         PolicyConfig::SquareCb(SquareCbConfig { gamma: 2.0, ..SquareCbConfig::default() }),
+        PolicyConfig::LinUcb(LinUcbConfig { floor: 0.1, own: Some(20.0), ..LinUcbConfig::default() }),
+        PolicyConfig::Thompson(ThompsonConfig { draws: 16, own: Some(20.0), ..ThompsonConfig::default() }),
+        PolicyConfig::SquareCb(SquareCbConfig {
+            gamma: 2.0,
+            own: Some(20.0),
+            half_life: Some(90.0),
+            ..Default::default()
+        }),
     ]
 }
 
@@ -242,6 +250,7 @@ fn settings_of_learning_policies_are_checked_and_a_misspelt_one_is_refused() {
         (r#"{"kind":"ucb","half_life":0}"#, "half_life"),
         (r#"{"kind":"lin-ucb","ridge":0}"#, "ridge"),
         (r#"{"kind":"lin-ucb","floor":1.5}"#, "floor"),
+        (r#"{"kind":"square-cb","own":0}"#, "own"),
         (r#"{"kind":"thompson","draws":0}"#, "draws"),
         (r#"{"kind":"neural-thompson","hidden":1000}"#, "hidden"),
         (r#"{"kind":"square-cb","gamma":-2}"#, "gamma"),
@@ -280,6 +289,30 @@ fn a_policy_whose_file_was_tampered_with_is_refused() {
         if resized != saved {
             let why = Explorer::from_json(&resized).unwrap_err().to_string();
             assert!(why.contains("do not fit together") && why.contains("replay"), "{why}");
+        }
+    }
+}
+
+#[test]
+fn an_item_that_is_better_than_it_looks_is_found_only_where_goods_have_something_of_their_own() {
+    let mut candidates = seen(4);
+    candidates.features = [1.0, 0.0, 0.0].repeat(4);
+    let lesson = |i: usize| Lesson {
+        item: ItemId(10 + (i % 4) as u32),
+        features: vec![1.0, 0.0, 0.0],
+        reward: f32::from(u8::from(i % 4 == 2)),
+        weight: 1.0,
+    };
+    for own in [None, Some(20.0)] {
+        for config in [
+            PolicyConfig::LinUcb(LinUcbConfig { own, ..LinUcbConfig::default() }),
+            PolicyConfig::Thompson(ThompsonConfig { draws: 16, own, ..ThompsonConfig::default() }),
+            PolicyConfig::SquareCb(SquareCbConfig { own, ..SquareCbConfig::default() }),
+        ] {
+            let mut policy = config.build().unwrap();
+            policy.learn(&(0..200).map(lesson).collect::<Vec<_>>());
+            let best = policy.choose(&candidates, 1, &mut Knob(0.0), &mut ChaCha8Rng::seed_from_u64(1))[0].item;
+            assert_eq!(best, if own.is_some() { ItemId(12) } else { ItemId(10) }, "{config:?}");
         }
     }
 }

@@ -1,10 +1,12 @@
 //! `lingxi ope`: what would another policy have earned on what was logged?
 //!
-//! Three logs can be asked: the Open Bandit small sample beside its published table ([`open_bandit`]), made-up logs
+//! Three logs can be asked: the Open Bandit small sample beside its published table ([`open_bandit`]; our own
+//! policy on it: [`replay`]), made-up logs
 //! whose truth is known ([`synthetic`]), and a shop's own decisions ([`decisions`]).
 
 mod decisions;
 mod open_bandit;
+mod replay;
 mod sample;
 mod synthetic;
 

@@ -6,12 +6,14 @@ use crate::pipeline;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::report::{ResultLine, count, say, table};
-use crate::simulate::arms::{BASE, named};
+use crate::simulate::arms::{BASE, named, tradeoff, written};
+use crate::simulate::calibration::Degrees;
 use crate::simulate::run::{Outcome, mean_by_shopper};
 use crate::simulate::{Scale, Simulated, chart, simulate};
 use crate::site::Site;
 use crate::stages::arrivals::Arrivals;
 use lingxi_data::artefact::write_atomically;
+use lingxi_eval::calibration::Calibration;
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -25,7 +27,8 @@ const MAIN: &str = "lin-ucb + new interests";
 pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     let started = Instant::now();
     let progress = Progress::new(args.json);
-    let arms = named(&args.policies)?;
+    let mut arms = if args.tradeoff { tradeoff() } else { named(&args.policies)? };
+    arms.extend(args.policy.iter().map(|text| written(text)).collect::<anyhow::Result<Vec<_>>>()?);
     let recipe = match &args.recipe {
         Some(path) => Recipe::read(path)?,
         None => Recipe::built_in(&args.name)?,
@@ -48,9 +51,10 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         seed: args.seed,
     };
     let stream = args.stream.as_deref().map(|folder| (folder, scale.decisions));
-    let stage = progress.stage("simulate", Some(arms.len() as u64), crate::progress::Unit::Of("policies"));
-    let simulated = simulate(&read.shop, meaning, scale, &arms, stream, &|_| stage.add(1))?;
-    stage.finish(&format!("{} slates each", count(scale.decisions as u64)));
+    let slates = arms.len() * scale.decisions;
+    let stage = progress.stage("simulate", Some(slates as u64), crate::progress::Unit::Of("slates"));
+    let simulated = simulate(&read.shop, meaning, scale, &arms, stream, &|slates| stage.add(slates))?;
+    stage.finish(&format!("{} policies", simulated.arms.len()));
     if let Some(folder) = &args.stream {
         return Ok(say(&format!("{} decisions in {}", count(scale.decisions as u64), folder.display()))?);
     }
@@ -74,10 +78,11 @@ fn against(outcome: &Outcome, base: &Outcome) -> (f64, [f64; 2]) {
     (mean, [mean - 1.96 * deviation, mean + 1.96 * deviation])
 }
 
-/// The outcome of that name, or of the base, which is always played.
-fn outcome<'a>(simulated: &'a Simulated, name: &str) -> &'a Outcome {
+/// The outcome that stands as the result, and the one that all are compared with: greedy, or where that was not played the first.
+fn outcomes(simulated: &Simulated) -> (&Outcome, &Outcome) {
     let of = |name: &str| simulated.arms.iter().find(|arm| arm.name == name);
-    of(name).or_else(|| of(BASE)).expect("the base is always played")
+    let base = of(BASE).or(simulated.arms.first()).expect("the base is always played");
+    (of(MAIN).unwrap_or(base), base)
 }
 
 fn row(outcome: &Outcome, base: &Outcome) -> Value {
@@ -88,15 +93,15 @@ fn row(outcome: &Outcome, base: &Outcome) -> Value {
         "metrics": {
             "reward": outcome.reward, "regret": last.regret / last.decisions.max(1) as f64, "discovered": last.discovered,
             "coverage": last.coverage, "seller_gap": last.seller_gap, "group_gap": last.group_gap, "score": outcome.score,
-            "microseconds": 1e6 * outcome.seconds, "reward_over_greedy": difference,
+            "microseconds": 1e6 * outcome.seconds, "reward_over_base": difference,
         },
-        "interval": { "reward": outcome.interval, "reward_over_greedy": interval },
+        "base": base.name, "interval": { "reward": outcome.interval, "reward_over_base": interval },
     })
 }
 
 fn line(name: &str, simulated: &Simulated, scale: Scale, seconds: f64) -> ResultLine<Value> {
-    let base = outcome(simulated, BASE);
-    let mut result = row(outcome(simulated, MAIN), base);
+    let (main, base) = outcomes(simulated);
+    let mut result = row(main, base);
     result["split"] = "simulated".into();
     result["protocol"] = protocol(scale).into();
     result["seed"] = scale.seed.into();
@@ -121,17 +126,6 @@ fn protocol(scale: Scale) -> String {
 
 fn summary(simulated: &Simulated, scale: Scale) -> String {
     let (fit, foretold) = (&simulated.fit, &simulated.foretold);
-    let calibrated = simulated.calibration.as_ref().map_or_else(String::new, |c| {
-        format!(
-            "degrees of interest on the real log: calibration error {:.4}, Brier {:.4} (the shop's shares for all: {:.4}), {} \
-             categories, {} shoppers\n",
-            c.calibration_error,
-            c.brier,
-            c.brier_of_shares,
-            c.categories,
-            c.shoppers
-        )
-    });
     let head = format!(
         "{}: {} shoppers, {} goods, {} hidden interests\n\
          fitted: interests move by {:.2} between both parts of a log, {:.1} new ones a shopper\n\
@@ -148,17 +142,41 @@ fn summary(simulated: &Simulated, scale: Scale) -> String {
         foretold.reach_hit_at_3,
         count(foretold.steps as u64),
     );
-    head + &calibrated
+    head + &simulated.calibration.as_ref().map_or_else(String::new, calibrated)
+}
+
+fn calibrated(found: &Degrees) -> String {
+    let of = |name: &str, c: &Calibration| {
+        let [low, high] = c.interval;
+        format!(
+            "  {name}: calibration error {:.4} [{low:.4}, {high:.4}], by chance alone {:.4} (95%: {:.4}); Brier {:.4}\n",
+            c.error, c.of_chance[0], c.of_chance[1], c.brier
+        )
+    };
+    let bins: Vec<String> =
+        found.degrees.bins.iter().map(|bin| format!("{:.3}>{:.3}", bin.foretold, bin.came)).collect();
+    format!(
+        "the five greatest degrees of interest before {} later events of {} shoppers, {} categories; one of five came true in {:.1}%\n{}{}  \
+         foretold>came, tenths of equal count: {}\n",
+        count(found.events as u64),
+        count(found.shoppers as u64),
+        found.categories,
+        100.0 * found.hit,
+        of("degrees", &found.degrees),
+        of("the shop's shares for all", &found.shares),
+        bins.join(" "),
+    )
 }
 
 fn rows(simulated: &Simulated) -> String {
-    let header = ["policy", "clicks", "over greedy (95%)", "regret", "found", "shown", "sellers", "groups", "us"];
-    let base = outcome(simulated, BASE);
+    let (_, base) = outcomes(simulated);
+    let over = format!("over {} (95%)", base.name);
+    let header = ["policy", "clicks", &over, "regret", "found", "shown", "sellers", "groups", "us"];
     let of = |outcome: &Outcome| {
         let last = outcome.curve.last().cloned().unwrap_or_default();
         let (difference, [low, high]) = against(outcome, base);
         vec![
-            outcome.name.to_owned(),
+            outcome.name.clone(),
             format!("{:.4}", outcome.reward),
             format!("{difference:+.4} [{low:+.4}, {high:+.4}]"),
             format!("{:.4}", last.regret / last.decisions.max(1) as f64),

@@ -8,7 +8,7 @@ use lingxi_decide::{PolicyConfig, RerankConfig};
 /// One row of the comparison.
 pub struct Arm {
     /// What the table calls it.
-    pub name: &'static str,
+    pub name: String,
     /// How it chooses.
     pub policy: PolicyConfig,
     /// Places for new interests.
@@ -17,8 +17,8 @@ pub struct Arm {
     pub rerank: RerankConfig,
 }
 
-fn arm(name: &'static str, policy: PolicyConfig) -> Arm {
-    Arm { name, policy, places: 0, rerank: RerankConfig::default() }
+fn arm(name: &str, policy: PolicyConfig) -> Arm {
+    Arm { name: name.to_owned(), policy, places: 0, rerank: RerankConfig::default() }
 }
 
 /// Sellers pulled to their share of what was taken, categories to the share that all groups of shoppers see of them.
@@ -30,11 +30,21 @@ pub fn fair(sellers: f32, groups: f32) -> RerankConfig {
     }
 }
 
+/// Lessons that "an item is as its features say" counts as.
+const OWN: Option<f64> = Some(50.0);
+
+/// Chosen, as the other settings, on the shoppers of seed 2; those of seed 1 are what is reported.
+fn optimism() -> LinUcbConfig {
+    LinUcbConfig { alpha: 0.1, own: OWN, ..LinUcbConfig::default() }
+}
+
 /// All that are compared, in the order of the table.
 pub fn all() -> Vec<Arm> {
-    let learnt = PolicyConfig::LinUcb(LinUcbConfig { alpha: 0.0, ..LinUcbConfig::default() });
-    let optimist = PolicyConfig::LinUcb(LinUcbConfig::default());
-    let square = PolicyConfig::SquareCb(SquareCbConfig::default());
+    let learnt = PolicyConfig::LinUcb(LinUcbConfig { alpha: 0.0, ..optimism() });
+    let optimist = PolicyConfig::LinUcb(optimism());
+    let by_features = PolicyConfig::LinUcb(LinUcbConfig { own: None, ..optimism() });
+    let square = PolicyConfig::SquareCb(SquareCbConfig { own: OWN, gamma: 1000.0, ..SquareCbConfig::default() });
+    let thompson = ThompsonConfig { draws: 32, scale: 0.1, own: OWN, ..ThompsonConfig::default() };
     let varied = RerankConfig { diversity: Some(DiversityConfig::Dpp { strength: 0.3 }), ..RerankConfig::default() };
     vec![
         arm("random", PolicyConfig::EpsilonGreedy { epsilon: 1.0 }),
@@ -43,8 +53,9 @@ pub fn all() -> Vec<Arm> {
         arm("softmax", PolicyConfig::Softmax { temperature: 0.2 }),
         arm("ucb", PolicyConfig::Ucb(UcbConfig::default())),
         arm("learnt greedy", learnt),
+        arm("lin-ucb by features", by_features),
         arm("lin-ucb", optimist),
-        arm("thompson", PolicyConfig::Thompson(ThompsonConfig { draws: 32, ..Default::default() })),
+        arm("thompson", PolicyConfig::Thompson(thompson)),
         arm(
             "neural-thompson",
             PolicyConfig::NeuralThompson(NeuralThompsonConfig { refit: 20_000, draws: 32, ..Default::default() }),
@@ -53,15 +64,24 @@ pub fn all() -> Vec<Arm> {
         Arm { places: 1, ..arm("greedy + new interests", PolicyConfig::Greedy {}) },
         Arm { places: 1, ..arm("lin-ucb + new interests", optimist) },
         Arm { rerank: varied, ..arm("lin-ucb + dpp 0.3", optimist) },
-        Arm { rerank: fair(0.5, 0.0), ..arm("lin-ucb + sellers 0.5", optimist) },
-        Arm { rerank: fair(2.0, 0.0), ..arm("lin-ucb + sellers 2", optimist) },
-        Arm { rerank: fair(0.0, 0.5), ..arm("lin-ucb + groups 0.5", optimist) },
-        Arm { rerank: fair(0.0, 2.0), ..arm("lin-ucb + groups 2", optimist) },
     ]
 }
 
 /// The arm that all others are compared with.
 pub const BASE: &str = "greedy";
+
+/// How hard the fairness that is measured pulls.
+const STRENGTHS: [f32; 5] = [0.25, 0.5, 1.0, 2.0, 4.0];
+
+/// One policy under more and more fairness, first of sellers and then of groups of shoppers: what a shop pays for it. All are
+/// compared with the first, which is not pulled at all.
+pub fn tradeoff() -> Vec<Arm> {
+    let policy = PolicyConfig::LinUcb(optimism());
+    let sellers = STRENGTHS.map(|strength| (format!("lin-ucb + sellers {strength}"), fair(strength, 0.0)));
+    let groups = STRENGTHS.map(|strength| (format!("lin-ucb + groups {strength}"), fair(0.0, strength)));
+    let pulled = sellers.into_iter().chain(groups).map(|(name, rerank)| Arm { rerank, ..arm(&name, policy) });
+    std::iter::once(arm("lin-ucb", policy)).chain(pulled).collect()
+}
 
 /// The arms of these names and [`BASE`], or all if none is named.
 ///
@@ -70,10 +90,20 @@ pub const BASE: &str = "greedy";
 pub fn named(names: &[String]) -> anyhow::Result<Vec<Arm>> {
     let mut arms = all();
     if let Some(unknown) = names.iter().find(|name| arms.iter().all(|arm| arm.name != name.trim())) {
-        let known: Vec<&str> = arms.iter().map(|arm| arm.name).collect();
+        let known: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
         let message = format!("no policy is called {unknown:?}; known: {}", known.join(", "));
         return Err(UserError::new(message, "choose among these").into());
     }
     arms.retain(|arm| names.is_empty() || arm.name == BASE || names.iter().any(|name| name.trim() == arm.name));
     Ok(arms)
+}
+
+/// An arm of a policy that a person wrote, called what they wrote.
+///
+/// # Errors
+/// JSON that is no policy.
+pub fn written(text: &str) -> anyhow::Result<Arm> {
+    let policy: PolicyConfig = serde_json::from_str(text)
+        .map_err(|why| UserError::new(format!("{text}: {why}"), "write {\"kind\":\"lin-ucb\",\"alpha\":0.1}"))?;
+    Ok(arm(text, policy))
 }

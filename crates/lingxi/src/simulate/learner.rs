@@ -3,14 +3,17 @@
 //! Fitted on the first part of the logs alone, with other clusters than the world's. As a shopper clicks, the degrees of interest
 //! and the mean of what they took move on.
 
+use super::run::START;
 use super::world::{Log, Shopper};
+use crate::stages::interests::Tastes;
 use lingxi_data::{CategoryId, EventKind, ItemId, ItemVectors, Scored};
 use lingxi_decide::explore::Facts;
-use lingxi_decide::interests::{Past, shares};
+use lingxi_decide::interests::Past;
 use lingxi_decide::novel::{Clusters, NewInterests, NovelConfig};
 use lingxi_decide::{Interests, InterestsConfig};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use std::collections::HashMap;
 
 /// Candidates of a slate.
 pub const CANDIDATES: usize = 100;
@@ -21,8 +24,7 @@ pub struct Learner<'a> {
     vectors: &'a ItemVectors,
     /// Interests of the goods and what follows what.
     pub new: NewInterests,
-    interests: InterestsConfig,
-    shares: Vec<f64>,
+    tastes: Tastes,
     /// Popularity in standard deviations.
     popularity: Vec<f32>,
     /// Goods by popularity, of each interest and of all.
@@ -57,11 +59,8 @@ impl<'a> Learner<'a> {
             };
             log.iter().enumerate().filter_map(of).collect()
         };
-        let pasts: Vec<Vec<Past>> = firsts.iter().take(2_000).map(past).collect();
-        let pasts: Vec<&[Past]> = pasts.iter().map(Vec::as_slice).collect();
-        let shares = shares(pasts.iter().copied(), new.clusters.len());
-        let interests =
-            lingxi_decide::interests::fit(&InterestsConfig::default(), &pasts[..pasts.len().min(300)], &shares);
+        let pasts: Vec<Vec<Past>> = firsts.iter().map(past).collect();
+        let tastes = Tastes::learnt(&InterestsConfig::default(), &pasts, new.clusters.len());
         let mut popular: Vec<u32> = (0..vectors.len() as u32).collect();
         popular.sort_by(|a, b| taken[*b as usize].total_cmp(&taken[*a as usize]));
         let mut of = vec![Vec::new(); new.clusters.len()];
@@ -70,7 +69,7 @@ impl<'a> Learner<'a> {
                 of[k as usize].push(*item);
             }
         }
-        Ok(Learner { vectors, new, interests, shares, popularity: standard(&taken), of, popular })
+        Ok(Learner { vectors, new, tastes, popularity: standard(&taken), of, popular })
     }
 
     /// What goods mean.
@@ -89,8 +88,10 @@ impl<'a> Learner<'a> {
             shown: vec![0.0; self.new.clusters.len()],
             clicked: Vec::new(),
         };
+        // The run begins the day after the logs end.
+        let first = START - shopper.known.len() as i64 * DAY;
         for (day, item) in shopper.known.iter().enumerate() {
-            self.took(&mut known, *item, day as i64 * DAY);
+            self.took(&mut known, *item, first + day as i64 * DAY);
         }
         self.settle(&mut known);
         known
@@ -102,7 +103,7 @@ impl<'a> Learner<'a> {
         let old = known.goods.len().saturating_sub(200);
         known.goods.drain(..old);
         if let Some(k) = self.new.of(item) {
-            known.interests.observe(&self.interests, CategoryId(k), EventKind::Buy, at);
+            known.interests.observe(&self.tastes.config, CategoryId(k), EventKind::Buy, at);
         }
         if let Some(vector) = self.vectors.get(item) {
             known.mean.iter_mut().zip(vector).for_each(|(mean, x)| *mean = 0.95 * *mean + 0.05 * x);
@@ -131,8 +132,9 @@ impl<'a> Learner<'a> {
     /// likeliest new interests and from anywhere. The same for every arm.
     pub fn recall(&self, known: &Known, rng: &mut ChaCha8Rng) -> Vec<ItemId> {
         let mut found: Vec<ItemId> = Vec::with_capacity(CANDIDATES);
+        let mut taken = vec![false; self.vectors.len()];
         let mut add = |item: u32| {
-            if found.len() < CANDIDATES && !found.contains(&ItemId(item)) {
+            if found.len() < CANDIDATES && !std::mem::replace(&mut taken[item as usize], true) {
                 found.push(ItemId(item));
             }
         };
@@ -153,53 +155,68 @@ impl<'a> Learner<'a> {
         (0..25).for_each(|_| add(near_the_top(&self.popular, rng)));
         self.new.propose(&known.likeliest, 15).into_iter().for_each(|item| add(item.0));
         while found.len() < CANDIDATES {
-            let item = ItemId(rng.random_range(0..self.vectors.len() as u32));
-            if !found.contains(&item) {
-                found.push(item);
+            let item = rng.random_range(0..self.vectors.len());
+            if !std::mem::replace(&mut taken[item], true) {
+                found.push(ItemId(item as u32));
             }
         }
         found
     }
 
-    /// The ranking score of a shop that does not learn from its slates: likeness to the shopper's past, degree of interest,
-    /// popularity.
-    pub fn score(&self, known: &Known, item: ItemId, at: i64) -> f32 {
-        let like = self.vectors.get(item).map_or(0.0, |vector| lingxi_kernels::dot(&known.mean, vector));
-        2.0 * like + 2.0 * self.degree(known, item, at).0 + 0.2 * self.popularity[item.index()]
-    }
-
     /// The most taken item of each of the `n` largest interests.
     pub fn best_of_each(&self, n: usize) -> Vec<ItemId> {
+        let share = |k: &usize| self.tastes.base.shares[*k];
         let mut order: Vec<usize> = (0..self.of.len()).filter(|k| !self.of[*k].is_empty()).collect();
-        order.sort_by(|a, b| self.shares[*b].total_cmp(&self.shares[*a]));
+        order.sort_by(|a, b| share(b).total_cmp(&share(a)));
         order.iter().take(n).map(|k| ItemId(self.of[*k][0])).collect()
     }
 
-    /// Degree of interest in the item's interest, and its standard deviation.
-    pub fn degree(&self, known: &Known, item: ItemId, at: i64) -> (f32, f32) {
-        let Some(k) = self.new.of(item) else { return (0.0, 0.0) };
-        let (mean, doubt) = known.interests.degree(&self.interests, CategoryId(k), self.shares[k as usize], at);
-        (mean as f32, doubt as f32)
+    /// Degree of each interest, and its standard deviation.
+    pub fn degrees(&self, known: &Known, at: i64) -> Vec<(f64, f64)> {
+        known.interests.spread(&self.tastes.config, &self.tastes.base, at)
     }
 
-    /// Fills in what policies see of the candidates.
-    pub fn describe(&self, known: &Known, at: i64, scored: &mut Scored) {
-        lingxi_decide::explore::describe(scored, |item| {
-            let (degree, doubt) = self.degree(known, item, at);
-            let k = self.new.of(item);
-            let like = self.vectors.get(item).map_or(0.0, |vector| lingxi_kernels::dot(&known.mean, vector));
-            Facts {
-                like,
-                degree,
-                doubt,
+    /// All that is known of a shopper with these goods.
+    pub fn glance(&self, known: &Known, at: i64, goods: &[ItemId]) -> Glance {
+        let degrees = self.degrees(known, at);
+        let facts = |item: &ItemId| {
+            let k = self.new.of(*item);
+            let (degree, doubt) = k.map_or((0.0, 0.0), |k| degrees[k as usize]);
+            let facts = Facts {
+                like: self.vectors.get(*item).map_or(0.0, |vector| lingxi_kernels::dot(&known.mean, vector)),
+                degree: degree as f32,
+                doubt: doubt as f32,
                 popularity: self.popularity[item.index()],
                 freshness: 0.0,
                 next: known.likeliest.iter().find(|(next, _)| Some(*next) == k).map_or(0.0, |next| next.1),
                 shown: k.map_or(0.0, |k| known.shown[k as usize]),
                 taken: known.clicked.contains(&item.0),
-            }
-        });
+            };
+            (*item, facts)
+        };
+        Glance(goods.iter().map(facts).collect())
+    }
+
+    /// Fills in what policies see of the candidates.
+    pub fn describe(&self, known: &Known, glance: &Glance, scored: &mut Scored) {
+        lingxi_decide::explore::describe(scored, |item| glance.facts(item));
         self.new.mark(&known.likeliest, scored);
+    }
+}
+
+/// What is known of a shopper with some goods.
+pub struct Glance(HashMap<ItemId, Facts>);
+
+impl Glance {
+    fn facts(&self, item: ItemId) -> Facts {
+        self.0.get(&item).copied().unwrap_or_default()
+    }
+
+    /// The ranking score of a shop that does not learn from its slates: likeness to the shopper's past, degree of interest,
+    /// popularity.
+    pub fn score(&self, item: ItemId) -> f32 {
+        let Facts { like, degree, popularity, .. } = self.facts(item);
+        2.0 * like + 2.0 * degree + 0.2 * popularity
     }
 }
 

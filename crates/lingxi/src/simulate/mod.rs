@@ -16,7 +16,7 @@ use crate::failure::UserError;
 use crate::stages::encode::Meaning;
 use crate::stages::ingest::Shop;
 use arms::Arm;
-use calibration::Calibration;
+use calibration::Degrees;
 use learner::Learner;
 use lingxi_data::catalog::Attribute;
 use lingxi_data::{Catalog, CategoryId, Interner, ItemId, ItemVectors, Purpose, UserId};
@@ -59,11 +59,11 @@ pub struct Simulated {
     /// How well new interests are foretold.
     pub foretold: Foretold,
     /// Whether degrees of interest come true on the real log.
-    pub calibration: Option<Calibration>,
+    pub calibration: Option<Degrees>,
 }
 
 /// Fits shoppers and learner to a shop's logs and plays the arms, or none where a stream is asked for; `done` is told of
-/// each that is finished.
+/// slates as they are decided.
 ///
 /// # Errors
 /// Too few events to fit shoppers to.
@@ -73,7 +73,7 @@ pub fn simulate(
     scale: Scale,
     arms: &[Arm],
     stream: Stream<'_>,
-    done: &(dyn Fn(&str) + Sync),
+    done: &(dyn Fn(u64) + Sync),
 ) -> anyhow::Result<Simulated> {
     let data = &shop.data;
     let events = data.interactions.for_purpose(Purpose::Training);
@@ -109,13 +109,9 @@ pub fn simulate(
         let foretold = learner.new.transitions.foretold;
         return Ok(Simulated { arms: Vec::new(), foretold, fit: world.fit, calibration: None });
     }
-    let play = |arm: &Arm| {
-        let outcome = run(&ground, arm);
-        done(arm.name);
-        outcome
-    };
+    let play = |arm: &Arm| run(&ground, arm, done);
     let arms = arms.par_iter().with_max_len(1).map(play).collect::<anyhow::Result<Vec<Outcome>>>()?;
-    let calibration = calibration::calibrate(data);
+    let calibration = calibration::calibrate(data, scale.seed);
     Ok(Simulated { arms, foretold: learner.new.transitions.foretold, fit: world.fit, calibration })
 }
 
@@ -200,7 +196,7 @@ mod tests {
         };
         let arms = arms::all();
         let named = |name: &&str| arms.iter().find(|arm| arm.name == *name).unwrap();
-        names.iter().map(|name| run(&ground, named(name)).unwrap()).collect()
+        names.iter().map(|name| run(&ground, named(name), &|_| {}).unwrap()).collect()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One arm from its first decision to its last: choose, click, learn, and count.
 
 use super::arms::Arm;
-use super::learner::{CANDIDATES, Known, Learner};
+use super::learner::{CANDIDATES, Glance, Known, Learner};
 use super::world::{Mood, World, looked_at};
 use lingxi_data::{Catalog, Context, Contribution, ItemId, Lesson, Policy, Recall, Rows, Score};
 use lingxi_decide::explore::BudgetConfig;
@@ -61,7 +61,7 @@ pub struct Point {
 /// What came of an arm.
 pub struct Outcome {
     /// What the table calls it.
-    pub name: &'static str,
+    pub name: String,
     /// Name and settings of the policy after its last lesson.
     pub version: String,
     /// Clicks per slate.
@@ -90,8 +90,7 @@ impl Recall for Fixed {
 }
 
 struct Ranked<'a> {
-    learner: &'a Learner<'a>,
-    known: &'a Known,
+    glance: &'a Glance,
     n: usize,
 }
 
@@ -102,8 +101,8 @@ impl Score for Ranked<'_> {
     fn n_items(&self) -> usize {
         self.n
     }
-    fn score(&self, context: &Context<'_>, items: &[ItemId], out: &mut [f32]) {
-        items.iter().zip(out).for_each(|(item, out)| *out = self.learner.score(self.known, *item, context.now));
+    fn score(&self, _context: &Context<'_>, items: &[ItemId], out: &mut [f32]) {
+        items.iter().zip(out).for_each(|(item, out)| *out = self.glance.score(*item));
     }
     fn contributions(&self, _context: &Context<'_>, _item: ItemId) -> Vec<Contribution> {
         Vec::new()
@@ -123,11 +122,11 @@ struct Tally {
     curve: Vec<Point>,
 }
 
-/// Runs one arm.
+/// Runs one arm; `done` is told of slates as they are decided.
 ///
 /// # Errors
 /// A policy or a re-ranker outside its range.
-pub fn run(ground: &Ground<'_>, arm: &Arm) -> anyhow::Result<Outcome> {
+pub fn run(ground: &Ground<'_>, arm: &Arm, done: &(dyn Fn(u64) + Sync)) -> anyhow::Result<Outcome> {
     let budget = BudgetConfig { places: arm.places };
     let mut policy = arm.policy.build()?.with_budget(budget);
     let reranker = Reranker::new(arm.rerank.clone(), ground.catalog, ground.taken)?;
@@ -145,13 +144,14 @@ pub fn run(ground: &Ground<'_>, arm: &Arm) -> anyhow::Result<Outcome> {
         let at = turn as f64 / ground.decisions as f64;
         let now = START + (at * LENGTH as f64) as i64;
         let recall = Fixed(ground.learner.recall(&known[who], &mut rng));
+        let glance = ground.learner.glance(&known[who], now, &recall.0);
         let started = Instant::now();
         let slate = {
-            let describe = |scored: &mut lingxi_data::Scored| ground.learner.describe(&known[who], now, scored);
+            let describe = |scored: &mut lingxi_data::Scored| ground.learner.describe(&known[who], &glance, scored);
             let shaped = arm.rerank != RerankConfig::default();
             let stages = Stages {
                 recall: &recall,
-                score: &Ranked { learner: ground.learner, known: &known[who], n: ground.catalog.len() },
+                score: &Ranked { glance: &glance, n: ground.catalog.len() },
                 rules: &rules,
                 policy: &policy,
                 candidates: CANDIDATES,
@@ -180,7 +180,9 @@ pub fn run(ground: &Ground<'_>, arm: &Arm) -> anyhow::Result<Outcome> {
         let items: Vec<ItemId> = slate.slots.iter().map(|slot| slot.item).collect();
         ground.learner.note(&mut known[who], &items, &clicks, now);
         if (turn + 1) * POINTS / ground.decisions > turn * POINTS / ground.decisions {
+            let before = tally.curve.last().map_or(0, |point| point.decisions);
             tally.point(ground, &watcher, turn + 1);
+            done((turn + 1 - before) as u64);
         }
     }
     Ok(tally.outcome(arm, policy.version(), ground.decisions))
@@ -269,7 +271,7 @@ impl Tally {
     fn outcome(self, arm: &Arm, version: String, decisions: usize) -> Outcome {
         let (reward, deviation) = mean_by_shopper(&self.by_shopper);
         Outcome {
-            name: arm.name,
+            name: arm.name.clone(),
             version,
             reward,
             interval: [reward - 1.96 * deviation, reward + 1.96 * deviation],

@@ -37,9 +37,10 @@ pub fn write(ground: &Ground<'_>, decisions: usize, folder: &Path) -> std::io::R
             found.swap(i, rng.random_range(i..CANDIDATES));
         }
         found.truncate(ACTIONS);
-        let scores = found.iter().map(|item| ground.learner.score(&known[who], *item, now)).collect();
+        let glance = ground.learner.glance(&known[who], now, &found);
+        let scores = found.iter().map(|item| glance.score(*item)).collect();
         let mut scored = Scored::new(found, scores);
-        ground.learner.describe(&known[who], now, &mut scored);
+        ground.learner.describe(&known[who], &glance, &mut scored);
         let mut clicks = |item: &ItemId| {
             let p = ground.world.click(who, item.0, at, &Mood::default());
             f32::from(u8::from(rng.random::<f64>() < p))
@@ -48,8 +49,9 @@ pub fn write(ground: &Ground<'_>, decisions: usize, folder: &Path) -> std::io::R
             goods.extend_from_slice(row);
             goods.push(clicks(item));
         }
-        let degrees: Vec<f32> =
-            fixed.iter().map(|item| ground.learner.degree(&known[who], *item, now).0.sqrt()).collect();
+        let all = ground.learner.degrees(&known[who], now);
+        let degree = |item: &ItemId| ground.learner.new.of(*item).map_or(0.0, |k| all[k as usize].0.sqrt() as f32);
+        let degrees: Vec<f32> = fixed.iter().map(degree).collect();
         for item in &fixed {
             arms.push(1.0);
             arms.extend_from_slice(&degrees);

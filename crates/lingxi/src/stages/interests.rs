@@ -1,5 +1,5 @@
-//! How fast interests fade, and how much the shop's own taste counts against a shopper's few events: the half-life and the
-//! prior that foretell the next events of some shoppers best. `lingxi simulate` measures whether such degrees come true.
+//! How fast interests fade, how sticky categories are, and how much the shop's own taste counts against a shopper's few events: what
+//! foretells the next events of some shoppers best. `lingxi simulate` measures whether such degrees come true.
 
 use crate::shelf::Shelf;
 use crate::site::Site;
@@ -7,12 +7,12 @@ use crate::stages::ingest::Shop;
 use anyhow::Result;
 use lingxi_data::{Catalog, Events, Fingerprint, ItemId, Purpose, Rows, UserId};
 use lingxi_decide::interests::{self, Past};
-use lingxi_decide::{Degree, Interests, InterestsConfig};
+use lingxi_decide::{Base, Degree, Interests, InterestsConfig};
 use serde::{Deserialize, Serialize};
 
-/// Shoppers that are looked at, evenly spread, and their last events.
-const SHOPPERS: usize = 300;
-const EVENTS: usize = 200;
+/// Last events of a shopper that are foretold, and events of all shoppers, who are evenly spread.
+const EVENTS: usize = 30;
+const ALL_EVENTS: usize = 30_000;
 /// The file.
 const FILE: &str = "interests.json";
 
@@ -22,8 +22,8 @@ const FILE: &str = "interests.json";
 pub struct Tastes {
     /// How events fade and what the shop's shares count.
     pub config: InterestsConfig,
-    /// The shop's share of each category, adding up to 1.
-    pub shares: Vec<f64>,
+    /// The shop's share of each category, and how sticky each is.
+    pub base: Base,
     /// When the log ends, unix seconds: interests do not fade while nothing is heard.
     pub until: i64,
 }
@@ -42,15 +42,8 @@ pub fn tastes(config: &InterestsConfig, shop: &Shop, key: Fingerprint, site: &Si
 
 fn fitted(config: &InterestsConfig, log: Events<'_>, catalog: &Catalog) -> Tastes {
     let all: Vec<Vec<Past>> = (0..log.n_users() as u32).map(|user| past(log.of(UserId(user)), catalog)).collect();
-    let shares = interests::shares(all.iter().map(Vec::as_slice), catalog.categories.len());
-    let several: Vec<&[Past]> = all.iter().filter(|past| past.len() > 1).map(Vec::as_slice).collect();
-    let step = several.len().div_ceil(SHOPPERS).max(1);
-    let last = |past: &[Past]| past.len().saturating_sub(EVENTS);
-    let some: Vec<&[Past]> = several.iter().step_by(step).map(|past| &past[last(past)..]).collect();
     let until = log.iter().map(|event| event.at).max().unwrap_or(0);
-    let can_tell = shares.len() >= 2 && !some.is_empty();
-    let config = if can_tell { interests::fit(config, &some, &shares) } else { config.clone() };
-    Tastes { config, shares, until }
+    Tastes { until, ..Tastes::learnt(config, &all, catalog.categories.len()) }
 }
 
 /// The events of a history on goods that have a category.
@@ -61,6 +54,20 @@ pub fn past(rows: Rows<'_>, catalog: &Catalog) -> Vec<Past> {
 }
 
 impl Tastes {
+    /// Learns from histories of goods in `n` categories.
+    pub fn learnt(config: &InterestsConfig, histories: &[Vec<Past>], n: usize) -> Tastes {
+        let shares = interests::shares(histories.iter().map(Vec::as_slice), n);
+        let several: Vec<&[Past]> = histories.iter().filter(|past| past.len() > 1).map(Vec::as_slice).collect();
+        let events: usize = several.iter().map(|past| EVENTS.min(past.len() - 1)).sum();
+        let some: Vec<&[Past]> = several.iter().copied().step_by(events.div_ceil(ALL_EVENTS).max(1)).collect();
+        let can_tell = n >= 2 && !some.is_empty();
+        let (config, base) = match can_tell {
+            true => interests::fit(config, &some, EVENTS, &shares),
+            false => (config.clone(), Base::of_shares(shares)),
+        };
+        Tastes { config, base, until: 0 }
+    }
+
     /// The `most` greatest degrees of interest of a shopper with this history, the greatest first.
     pub fn degrees(&self, history: Rows<'_>, catalog: &Catalog, now: i64, most: usize) -> Vec<Degree> {
         let mut interests = Interests::default();
@@ -68,6 +75,6 @@ impl Tastes {
             interests.observe(&self.config, category, kind, at);
         }
         let heard = history.at.last().copied().unwrap_or(self.until).max(self.until);
-        interests.degrees(&self.config, &self.shares, now.min(heard), most)
+        interests.degrees(&self.config, &self.base, now.min(heard), most)
     }
 }

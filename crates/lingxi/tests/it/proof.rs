@@ -200,7 +200,16 @@ fn the_published_open_bandit_table_is_reproduced_within_its_spread() {
     }
     let line = line(&["ope", "--data", "obp"]);
     assert_eq!(line["result"]["within_published"], true, "{line}");
-    assert_eq!(line["others"].as_array().unwrap().iter().filter(|row| row["kind"] == "published").count(), 7);
+    let others = line["others"].as_array().unwrap();
+    assert_eq!(others.iter().filter(|row| row["kind"] == "published").count(), 7);
+    // Our policy by replay beside the shop's: the uniform log had 38 clicks, Thompson's own 42.
+    let replay = others.iter().find(|row| row["kind"] == "replay").unwrap();
+    assert_eq!(replay["uniform"]["value"], 0.0038);
+    assert_eq!(replay["thompson"]["value"], 0.0042);
+    let interval: Vec<f64> = replay["bootstrap"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+    let value = replay["ours"]["value"].as_f64().unwrap();
+    assert!(interval[0] < value && value < interval[1] && replay["refusal"].is_null(), "{replay}");
+    assert!((0.9..1.1).contains(&replay["overlap"]["mean_weight"].as_f64().unwrap()), "{replay}");
 }
 
 #[test]

@@ -157,7 +157,7 @@ impl Engine for Shop {
     fn interests(&self, history: lingxi_data::Rows<'_>, now: i64, most: usize) -> Vec<lingxi_decide::Degree> {
         let shares = vec![1.0 / self.catalog.categories.len() as f64; self.catalog.categories.len()];
         let until = history.at.last().copied().unwrap_or(NOW);
-        let tastes = Tastes { shares, until, ..Tastes::default() };
+        let tastes = Tastes { base: lingxi_decide::Base::of_shares(shares), until, ..Tastes::default() };
         tastes.degrees(history, &self.catalog, now, most)
     }
 

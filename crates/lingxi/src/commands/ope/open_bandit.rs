@@ -4,6 +4,7 @@
 //! the campaign evaluated, its own log the truth. Each of 30 runs draws the log again with replacement, fits a logistic
 //! regression (C = 100, 3-fold cross-fitted, one per position), and measures |estimate - truth| / truth.
 
+use super::replay::replay;
 use super::sample::{given, item_features, policy, read_log};
 use super::words;
 use crate::assets;
@@ -40,8 +41,8 @@ pub fn run(args: &OpeArgs) -> Result<()> {
     let data = place.join("dataset/obd");
     let items = item_features(&data.join("random/all/item_context.csv"))?;
     let log = read_log(&data.join("random/all/all.csv"), items.values.len() / items.width)?;
-    let truth = read_log(&data.join("bts/all/all.csv"), log.n_actions)?.reward;
-    let truth = truth.iter().sum::<f64>() / truth.len() as f64;
+    let own = read_log(&data.join("bts/all/all.csv"), log.n_actions)?.reward;
+    let truth = own.iter().sum::<f64>() / own.len() as f64;
     if let Some(file) = &args.chances {
         return direct(file, &log, &items, truth, args);
     }
@@ -55,14 +56,21 @@ pub fn run(args: &OpeArgs) -> Result<()> {
     let errors = errors?;
     stage.finish("");
     let whole = whole_log(&log, &items, &by_place, args)?;
+    let stage = progress.stage("replay our policy", Some(log.len() as u64), Unit::Of("rows"));
+    let replayed = replay(&data, &log, &own, args.seed)?;
+    stage.finish("");
     let rows = rows(&errors);
     if args.json {
-        return line(&rows, &whole, truth, runs, args.seed).print();
+        let mut line = line(&rows, &whole, truth, runs, args.seed);
+        let mut replayed = json!(replayed);
+        replayed["kind"] = "replay".into();
+        line.others.push(replayed);
+        return line.print();
     }
     say(&format!("Open Bandit, \"all\", random -> Thompson: relative error over {runs} bootstrap runs"))?;
     say(&table(&["estimator", "ours", "± sd", "published", "± sd", "within"], &cells(&rows), &[1, 2, 3, 4]))?;
     say(&format!("\nthe whole log; the Thompson policy's own log says {}\n{}", metric(truth), words(&whole)))?;
-    Ok(())
+    Ok(say(&replayed.words())?)
 }
 
 /// An estimator's error beside the published one.

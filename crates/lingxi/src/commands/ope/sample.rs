@@ -92,6 +92,28 @@ pub fn item_features(path: &Path) -> Result<Grid> {
     Ok(Grid { width: 4, values: (0..number.len()).flat_map(row).collect() })
 }
 
+/// The categories of the goods one-hot, and their number: rows, and their length.
+pub fn ranks_of_items(path: &Path) -> Result<(Vec<f32>, usize)> {
+    let table = read_csv(path, VERIFY)?;
+    let categories: Vec<(Vec<usize>, usize)> =
+        (1..4).map(|i| ranks(&table, &format!("item_feature_{i}"))).collect::<Result<_>>()?;
+    let number: Vec<f32> = column(&table, "item_feature_0", |text| text.parse().ok())?;
+    let one_hot = |i: usize| {
+        categories.iter().flat_map(move |(ranks, n)| (0..*n).map(move |k| f32::from(u8::from(ranks[i] == k))))
+    };
+    let rows = (0..number.len()).flat_map(|i| one_hot(i).chain([number[i]])).collect();
+    Ok((rows, 1 + categories.iter().map(|(_, n)| n).sum::<usize>()))
+}
+
+/// How near each shopper is to each of `n` goods, `[rows, n]`.
+pub fn affinities(path: &Path, n: usize) -> Result<Vec<f32>> {
+    let table = read_csv(path, VERIFY)?;
+    let near = |text: &str| text.parse::<f32>().ok().filter(|x| *x >= 0.0);
+    let columns: Vec<Vec<f32>> =
+        (0..n).map(|item| column(&table, &format!("user-item_affinity_{item}"), near)).collect::<Result<_>>()?;
+    Ok((0..table.1.len()).flat_map(|row| columns.iter().map(move |column| column[row])).collect())
+}
+
 /// A log as obp prepares it: contexts are the shopper's four categories, one-hot without the first of each.
 pub fn read_log(path: &Path, n_actions: usize) -> Result<Rounds> {
     let table = read_csv(path, VERIFY)?;
