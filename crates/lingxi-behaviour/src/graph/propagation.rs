@@ -5,7 +5,8 @@
 //! propagation of the gradient of `E`. Cost: `2 * 2 * pairs * d * L` operations.
 
 use crate::pairs::Lists;
-use lingxi_kernels::{Csr, spmm};
+use lingxi_kernels::{Csr, axpy, spmm};
+use rayon::prelude::*;
 
 /// The normalised adjacency and the buffers of a propagation.
 pub(crate) struct Graph {
@@ -49,10 +50,28 @@ impl Graph {
         self.current.copy_from_slice(e);
         for _ in 0..self.layers {
             spmm(&self.adjacency, &self.current, d, &mut self.next);
-            e.iter_mut().zip(&self.next).for_each(|(sum, x)| *sum += x);
+            add(&self.next, e);
             std::mem::swap(&mut self.current, &mut self.next);
         }
         let share = 1.0 / (self.layers + 1) as f32;
-        e.iter_mut().for_each(|x| *x *= share);
+        e.par_chunks_mut(CHUNK).for_each(|e| e.iter_mut().for_each(|x| *x *= share));
     }
+
+    /// The normalised adjacency, over all nodes.
+    pub fn adjacency(&self) -> &Csr {
+        &self.adjacency
+    }
+
+    /// The same graph, propagated in another number of steps.
+    pub fn with_layers(&self, layers: usize) -> Graph {
+        Graph { adjacency: self.adjacency.clone(), layers, users: self.users, current: Vec::new(), next: Vec::new() }
+    }
+}
+
+/// Numbers of a task that only adds or scales.
+const CHUNK: usize = 16_384;
+
+/// Adds `x` to `sum`.
+fn add(x: &[f32], sum: &mut [f32]) {
+    sum.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(sum, x)| axpy(1.0, x, sum));
 }

@@ -1,0 +1,9 @@
+//! What is known of goods besides who took them: which complement or replace each other, of what brand and category.
+//!
+//! [`triples`] holds what a shop knows as `head, relation, tail`, [`walk`] goes along them from what a shopper took.
+
+pub mod triples;
+pub mod walk;
+
+pub use triples::Triples;
+pub use walk::KnowledgeConfig;
