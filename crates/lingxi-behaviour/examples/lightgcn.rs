@@ -19,13 +19,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config: LightGcnConfig = serde_json::from_slice(&std::fs::read(folder.join("lightgcn.json"))?)?;
     let bytes = std::fs::read(folder.join("pairs.u32"))?;
     let numbers: Vec<u32> = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    let event = |pair: &[u32]| Event {
-        user: UserId(pair[0]),
-        item: ItemId(pair[1]),
-        at: 0,
-        kind: EventKind::Buy,
-        value: 1.0,
-    };
+    let event =
+        |pair: &[u32]| Event { user: UserId(pair[0]), item: ItemId(pair[1]), at: 0, kind: EventKind::Buy, value: 1.0 };
     let rows: Vec<Event> = numbers.chunks_exact(2).map(event).collect();
     let users = rows.iter().map(|e| e.user.0 + 1).max().unwrap_or(0) as usize;
     let items = rows.iter().map(|e| e.item.0 + 1).max().unwrap_or(0) as usize;

@@ -7,10 +7,10 @@
 use crate::failure::UserError;
 use lingxi_behaviour::alignment::AlignmentConfig;
 use lingxi_behaviour::blend::WeightSearch;
-use lingxi_behaviour::graph::{LightGcnConfig, SpectralConfig};
+use lingxi_behaviour::graph::{GatConfig, GcnConfig, LightGcnConfig, SpectralConfig};
 use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::ItemModelConfig;
-use lingxi_behaviour::knowledge::KnowledgeConfig;
+use lingxi_behaviour::knowledge::{EmbeddingConfig, KnowledgeConfig};
 use lingxi_behaviour::popularity::PopularityConfig;
 use lingxi_behaviour::rating::RatingConfig;
 use lingxi_behaviour::trend::TrendConfig;
@@ -95,8 +95,14 @@ pub struct Models {
     pub spectral: Option<SpectralConfig>,
     /// Representations that are smooth on that graph.
     pub lightgcn: Option<LightGcnConfig>,
+    /// Representations that are mixed and turned layer by layer.
+    pub gcn: Option<GcnConfig>,
+    /// Representations that decide whom to listen to.
+    pub gat: Option<GatConfig>,
     /// What is near along complements, substitutes, brands and categories.
     pub knowledge: Option<KnowledgeConfig>,
+    /// The same knowledge as vectors, with what followed what.
+    pub embedding: Option<EmbeddingConfig>,
     /// How many stars a shopper would give; measured beside the ranking, never part of it.
     pub rating: Option<RatingConfig>,
 }
@@ -111,7 +117,10 @@ impl Default for Models {
             trend: None,
             spectral: None,
             lightgcn: None,
+            gcn: None,
+            gat: None,
             knowledge: None,
+            embedding: None,
             rating: None,
         }
     }

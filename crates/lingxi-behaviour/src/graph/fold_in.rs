@@ -34,8 +34,14 @@ pub enum Voice {
     /// [`crate::graph::lightgcn`].
     #[serde(rename = "lightgcn")]
     LightGcn,
+    /// [`crate::graph::gcn`].
+    Gcn,
+    /// [`crate::graph::gat`].
+    Gat,
     /// [`crate::knowledge::walk`].
     Knowledge,
+    /// [`crate::knowledge::embedding`].
+    Embedding,
     /// [`crate::nearest`].
     Nearest,
 }
@@ -46,7 +52,10 @@ impl Voice {
         match self {
             Voice::Spectral => "spectral",
             Voice::LightGcn => "lightgcn",
+            Voice::Gcn => "gcn",
+            Voice::Gat => "gat",
             Voice::Knowledge => "knowledge",
+            Voice::Embedding => "embedding",
             Voice::Nearest => "nearest",
         }
     }
@@ -272,8 +281,7 @@ impl Score for FoldIn {
         });
         let Tables { dim, from, to } = &self.tables;
         let part = |p: &Past| {
-            let close =
-                if *dim > 0 { dot(table_row(from, *dim, p.item), table_row(to, *dim, item)) } else { 0.0 };
+            let close = if *dim > 0 { dot(table_row(from, *dim, p.item), table_row(to, *dim, item)) } else { 0.0 };
             let links = linked.get(p.item.index()).copied().unwrap_or(0.0);
             let because = match self.voice {
                 Voice::Nearest => Because::SimilarMeaning { item: p.item, kind: p.kind },

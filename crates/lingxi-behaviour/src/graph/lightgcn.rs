@@ -11,17 +11,13 @@
 //! Cost a step: `4 pairs d L` multiplications for the graph, forward and backward together `8`; memory `20 m d` bytes and 16 a
 //! pair. A request: `d` multiplications an item.
 
-use super::fold_in::{FoldIn, Links, Tables, Voice};
-use super::loss::Loss;
+use super::fold_in::{FoldIn, Voice};
 use super::propagation::Graph;
-use super::train::{Epoch, Network, Trainer, Training};
+use super::train::{Epoch, Network, Trainer, Training, fit_network, uniform};
 use crate::error::{Result, require};
 use crate::history::HistoryWeights;
 use crate::pairs::{Lists, Pairs};
 use lingxi_data::Events;
-use lingxi_kernels::dot;
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 /// How it is trained and read.
@@ -68,20 +64,25 @@ impl LightGcnConfig {
 
 /// The network: propagation of its own parameters.
 pub(crate) struct Light {
-    pub graph: Graph,
+    graph: Graph,
     dim: usize,
+    spread: f32,
     e: Vec<f32>,
 }
 
 impl Light {
     pub fn new(by_user: &Lists, items: usize, config: &LightGcnConfig) -> Light {
-        Light { graph: Graph::of(by_user, items, config.layers), dim: config.dim, e: Vec::new() }
+        Light { graph: Graph::of(by_user, items, config.layers), dim: config.dim, spread: config.spread, e: Vec::new() }
     }
 }
 
 impl Network for Light {
     fn dim(&self) -> usize {
         self.dim
+    }
+
+    fn start(&self, seed: u64) -> Vec<f32> {
+        uniform(self.graph.nodes() * self.dim, self.spread, seed)
     }
 
     fn forward(&mut self, parameters: &[f32]) -> &[f32] {
@@ -95,25 +96,28 @@ impl Network for Light {
         self.graph.propagate(d_e, self.dim);
         gradient.copy_from_slice(d_e);
     }
+
+    fn speaks(&self, parameters: &[f32]) -> Vec<f32> {
+        let d = self.dim;
+        let mut before = parameters.to_vec();
+        self.graph.one_layer_less().propagate(&mut before, d);
+        let mut out = before[self.graph.users * d..].to_vec();
+        for (row, degree) in out.chunks_mut(d).zip(self.graph.item_degrees()) {
+            let share = if *degree > 0.0 { degree.sqrt().recip() } else { 0.0 };
+            row.iter_mut().for_each(|x| *x *= share);
+        }
+        out
+    }
 }
 
 /// Trains on `events`. Deterministic for a seed.
 ///
 /// # Errors
 /// [`crate::BehaviourError::Config`] for a value out of range.
-pub fn fit(
-    config: &LightGcnConfig,
-    events: &Events<'_>,
-    seed: u64,
-    progress: &mut dyn FnMut(Epoch),
-) -> Result<FoldIn> {
+pub fn fit(config: &LightGcnConfig, events: &Events<'_>, seed: u64, progress: &mut dyn FnMut(Epoch)) -> Result<FoldIn> {
     config.validate()?;
-    let pairs = Pairs::of(events, &config.history, 0.0);
-    let items = pairs.by_item.len();
-    let start = start(config, pairs.by_user.len() + items, seed);
-    let (trainer, graph) = Trainer::new(&config.training, &pairs.by_user, items, start.len(), seed);
-    let parameters = trainer.run(&mut Light::new(&graph, items, config), start, progress);
-    Ok(FoldIn::new(Voice::LightGcn, &config.history, Links::default(), tables(config, &pairs, &parameters), events))
+    let build = |by_user: &Lists, items: usize| Light::new(by_user, items, config);
+    Ok(fit_network(Voice::LightGcn, &config.training, &config.history, events, seed, &build, progress))
 }
 
 /// The same training with its epochs on demand, for whoever measures them.
@@ -137,45 +141,15 @@ impl Epochs {
     pub fn run(&self, seed: u64, go_on: &mut dyn FnMut(Option<f64>) -> bool) -> Vec<f32> {
         let (pairs, config) = (&self.pairs, &self.config);
         let items = pairs.by_item.len();
-        let mut parameters = start(config, pairs.by_user.len() + items, seed);
-        let (mut trainer, graph) = Trainer::new(&config.training, &pairs.by_user, items, parameters.len(), seed);
+        let (mut trainer, graph) = Trainer::new(&config.training, &pairs.by_user, items, seed);
         let mut network = Light::new(&graph, items, config);
+        let mut parameters = network.start(seed);
         let mut loss = None;
         while go_on(loss) {
             loss = Some(trainer.epoch(&mut network, &mut parameters));
         }
         network.forward(&parameters).to_vec()
     }
-}
-
-fn start(config: &LightGcnConfig, nodes: usize, seed: u64) -> Vec<f32> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x11e5);
-    (0..nodes * config.dim).map(|_| rng.random_range(-config.spread..config.spread)).collect()
-}
-
-/// How goods speak and are spoken for, on the graph of all pairs.
-fn tables(config: &LightGcnConfig, pairs: &Pairs, parameters: &[f32]) -> Tables {
-    let (d, users, items) = (config.dim, pairs.by_user.len(), pairs.by_item.len());
-    let graph = Graph::of(&pairs.by_user, items, config.layers);
-    let mut before = parameters.to_vec();
-    graph.with_layers(config.layers - 1).propagate(&mut before, d);
-    let mut whole = parameters.to_vec();
-    let mut graph = graph;
-    graph.propagate(&mut whole, d);
-    let (mut from, mut to) = (before[users * d..].to_vec(), whole[users * d..].to_vec());
-    for item in 0..items {
-        let degree: f32 = pairs.by_item.row(item).1.iter().sum();
-        let at = item * d..(item + 1) * d;
-        // What nobody took has only its random start.
-        let speaks = if degree > 0.0 { degree.sqrt().recip() } else { 0.0 };
-        from[at.clone()].iter_mut().for_each(|x| *x *= speaks);
-        let to = &mut to[at];
-        let length = dot(to, to).sqrt();
-        let by_cosine = config.training.loss == Loss::Contrast && length > 0.0;
-        let heard = if degree == 0.0 { 0.0 } else if by_cosine { length.recip() } else { 1.0 };
-        to.iter_mut().for_each(|x| *x *= heard);
-    }
-    Tables { dim: d, from, to }
 }
 
 #[cfg(test)]
@@ -187,6 +161,7 @@ mod tests {
     fn the_gradient_of_propagation_and_every_loss_agrees_with_finite_differences() {
         let config = LightGcnConfig { dim: 4, layers: 3, spread: 1.0, ..Default::default() };
         let mut network = Light::new(&small().by_user, 9, &config);
-        check(&mut network, &start(&config, 15, 3));
+        let start = network.start(3);
+        check(&mut network, &start);
     }
 }

@@ -3,11 +3,13 @@
 //! new fit.
 //!
 //! [`fold_in`] is what serves, [`spectral`] keeps the broad waves of the graph, [`lightgcn`] learns representations that are smooth on
-//! it. `propagation` is one step along the graph and its backward, [`loss`] and `contrast` say how wrong representations
+//! it, [`gcn`] turns what it mixes, [`gat`] decides whom to listen to. `propagation` is one step along the graph and its backward, [`loss`] and `contrast` say how wrong representations
 //! are, [`train`] is the loop that the networks share.
 
 pub(crate) mod contrast;
 pub mod fold_in;
+pub mod gat;
+pub mod gcn;
 pub mod lightgcn;
 pub mod loss;
 pub(crate) mod propagation;
@@ -15,5 +17,7 @@ pub mod spectral;
 pub mod train;
 
 pub use fold_in::{FoldIn, Voice};
+pub use gat::GatConfig;
+pub use gcn::GcnConfig;
 pub use lightgcn::LightGcnConfig;
 pub use spectral::SpectralConfig;

@@ -9,9 +9,11 @@ use lingxi_kernels::{Csr, axpy, spmm};
 use rayon::prelude::*;
 
 /// The normalised adjacency and the buffers of a propagation.
+#[derive(Clone)]
 pub(crate) struct Graph {
     pub users: usize,
     adjacency: Csr,
+    degree: Vec<f32>,
     layers: usize,
     current: Vec<f32>,
     next: Vec<f32>,
@@ -40,7 +42,7 @@ impl Graph {
             }
         }
         let adjacency = Csr::from_triplets(users + items, &triplets);
-        Graph { users, adjacency, layers, current: Vec::new(), next: Vec::new() }
+        Graph { users, adjacency, degree, layers, current: Vec::new(), next: Vec::new() }
     }
 
     /// Replaces `e [users + items, d]` by its propagation.
@@ -57,15 +59,45 @@ impl Graph {
         e.par_chunks_mut(CHUNK).for_each(|e| e.iter_mut().for_each(|x| *x *= share));
     }
 
-    /// The normalised adjacency, over all nodes.
-    pub fn adjacency(&self) -> &Csr {
-        &self.adjacency
+    /// Number of nodes.
+    pub fn nodes(&self) -> usize {
+        self.adjacency.rows()
     }
 
-    /// The same graph, propagated in another number of steps.
-    pub fn with_layers(&self, layers: usize) -> Graph {
-        Graph { adjacency: self.adjacency.clone(), layers, users: self.users, current: Vec::new(), next: Vec::new() }
+    /// The sum of the values of each item.
+    pub fn item_degrees(&self) -> &[f32] {
+        &self.degree[self.users..]
     }
+
+    /// The same graph, propagated in one step less.
+    pub fn one_layer_less(&self) -> Graph {
+        Graph { layers: self.layers.saturating_sub(1), ..self.clone() }
+    }
+}
+
+/// The adjacency with a loop at each node, `x_ij / sqrt((deg i + 1) (deg j + 1))`; columns ascend within each row.
+pub(crate) fn looped(by_user: &Lists, items: usize) -> Csr {
+    let users = by_user.len();
+    let mut degree = vec![1.0f32; users + items];
+    for user in 0..users {
+        let (ids, values) = by_user.row(user);
+        for (&item, &value) in ids.iter().zip(values) {
+            degree[user] += value;
+            degree[users + item as usize] += value;
+        }
+    }
+    let mut triplets = Vec::with_capacity(2 * by_user.entries() + users + items);
+    for user in 0..users {
+        triplets.push((user as u32, user as u32, 1.0 / degree[user]));
+        let (ids, values) = by_user.row(user);
+        for (&item, &value) in ids.iter().zip(values) {
+            let node = users as u32 + item;
+            let weight = value / (degree[user] * degree[node as usize]).sqrt();
+            triplets.extend([(user as u32, node, weight), (node, user as u32, weight)]);
+        }
+    }
+    triplets.extend((users..users + items).map(|node| (node as u32, node as u32, 1.0 / degree[node])));
+    Csr::from_triplets(users + items, &triplets)
 }
 
 /// Numbers of a task that only adds or scales.

@@ -4,9 +4,13 @@
 //! is held out of the graph; their loss decides when to stop and which parameters are kept.
 
 use super::contrast::Batch;
+use super::fold_in::{FoldIn, Links, Tables, Voice};
 use super::loss::{self, Loss, Objective};
 use crate::error::{Result, require};
-use crate::pairs::Lists;
+use crate::history::HistoryWeights;
+use crate::pairs::{Lists, Pairs};
+use lingxi_data::Events;
+use lingxi_kernels::dot;
 use lingxi_train::{AdamW, AdamWConfig, EarlyStopping, Verdict};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -97,10 +101,53 @@ pub struct Epoch {
 pub(crate) trait Network {
     /// Length of a representation.
     fn dim(&self) -> usize;
+    /// Parameters to begin with.
+    fn start(&self, seed: u64) -> Vec<f32>;
     /// Representations under `parameters`.
     fn forward(&mut self, parameters: &[f32]) -> &[f32];
     /// The gradient of the parameters, given that of the last representations, which it may use up.
     fn backward(&mut self, parameters: &[f32], d_e: &mut [f32], gradient: &mut [f32]);
+    /// How each item speaks for a shopper who took it, `[items, d]`, after a forward under the same parameters.
+    fn speaks(&self, parameters: &[f32]) -> Vec<f32>;
+}
+
+/// `n` even draws around zero.
+pub(crate) fn uniform(n: usize, spread: f32, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..n).map(|_| rng.random_range(-spread..spread)).collect()
+}
+
+/// Trains the network that `build` makes of the items of each shopper, and reads its tables on the graph of all pairs.
+pub(crate) fn fit_network<N: Network>(
+    voice: Voice,
+    training: &Training,
+    history: &HistoryWeights,
+    events: &Events<'_>,
+    seed: u64,
+    build: &dyn Fn(&Lists, usize) -> N,
+    progress: &mut dyn FnMut(Epoch),
+) -> FoldIn {
+    let pairs = Pairs::of(events, history, 0.0);
+    let (users, items) = (pairs.by_user.len(), pairs.by_item.len());
+    let (trainer, graph) = Trainer::new(training, &pairs.by_user, items, seed);
+    let mut network = build(&graph, items);
+    let start = network.start(seed);
+    let parameters = trainer.run(&mut network, start, progress);
+    let mut whole = build(&pairs.by_user, items);
+    let d = whole.dim();
+    let mut to = whole.forward(&parameters)[users * d..].to_vec();
+    let mut from = whole.speaks(&parameters);
+    for (item, (from, to)) in from.chunks_mut(d).zip(to.chunks_mut(d)).enumerate() {
+        let length = dot(to, to).sqrt();
+        if pairs.by_item.count(item) == 0 {
+            // What nobody took has only its random start.
+            from.fill(0.0);
+            to.fill(0.0);
+        } else if training.loss == Loss::Contrast && length > 0.0 {
+            to.iter_mut().for_each(|x| *x /= length);
+        }
+    }
+    FoldIn::new(voice, history, Links::default(), Tables { dim: d, from, to }, events)
 }
 
 /// Pairs, optimiser and buffers of a training that goes on.
@@ -119,7 +166,7 @@ pub(crate) struct Trainer<'a> {
 
 impl<'a> Trainer<'a> {
     /// Holds out pairs of `taken`; returns the trainer and the pairs that the graph is to be made of.
-    pub fn new(training: &'a Training, taken: &'a Lists, items: usize, parameters: usize, seed: u64) -> (Self, Lists) {
+    pub fn new(training: &'a Training, taken: &'a Lists, items: usize, seed: u64) -> (Self, Lists) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let of = |user: usize| taken.row(user).0.iter().map(move |&item| (user as u32, item));
         let mut pairs: Vec<(u32, u32)> = (0..taken.len()).flat_map(of).collect();
@@ -128,9 +175,6 @@ impl<'a> Trainer<'a> {
         let mut held_out = pairs.split_off(pairs.len() - count);
         held_out.sort_unstable();
         let graph = taken.without(&held_out);
-        let config =
-            AdamWConfig { learning_rate: training.learning_rate, decay: training.decay, ..Default::default() };
-        let part = |begin: usize| AdamW::new(config, PART.min(parameters - begin));
         let mut trainer = Trainer {
             training,
             taken,
@@ -138,8 +182,8 @@ impl<'a> Trainer<'a> {
             pairs,
             watched: Batch { pairs: held_out, negatives: Vec::new() },
             objective: Objective::new(training.loss, training.temperature),
-            optimiser: (0..parameters).step_by(PART).map(part).collect(),
-            gradient: vec![0.0; parameters],
+            optimiser: Vec::new(),
+            gradient: Vec::new(),
             d_e: Vec::new(),
             rng,
         };
@@ -165,7 +209,19 @@ impl<'a> Trainer<'a> {
         sum / steps as f64
     }
 
+    /// Buffers and the state of the optimiser, in parts that are stepped in parallel.
+    fn make_room(&mut self, parameters: usize) {
+        if self.gradient.len() != parameters {
+            let (learning_rate, decay) = (self.training.learning_rate, self.training.decay);
+            let config = AdamWConfig { learning_rate, decay, ..Default::default() };
+            let part = |begin: usize| AdamW::new(config, PART.min(parameters - begin));
+            self.optimiser = (0..parameters).step_by(PART).map(part).collect();
+            self.gradient = vec![0.0; parameters];
+        }
+    }
+
     fn step(&mut self, network: &mut dyn Network, parameters: &mut [f32], batch: &Batch) -> f64 {
+        self.make_room(parameters.len());
         let (d, users) = (network.dim(), self.taken.len());
         let e = network.forward(parameters);
         self.d_e.resize(e.len(), 0.0);
@@ -209,8 +265,6 @@ impl<'a> Trainer<'a> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::history::HistoryWeights;
-    use crate::pairs::Pairs;
     use lingxi_data::{Event, EventKind, Interactions, ItemId, Purpose, UserId};
 
     /// Six shoppers, nine items, forty events.

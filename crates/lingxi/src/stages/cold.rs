@@ -73,7 +73,8 @@ struct Run<'a> {
 impl Run<'_> {
     /// The strengths with the most new goods found on validation at little cost.
     fn choose(&self, model: &mut ItemModel) -> Result<[f32; 2]> {
-        let stage = self.site.progress.stage("choose", Some((TEXTS.len() * INHERITED.len()) as u64), Unit::Of("strengths"));
+        let stage =
+            self.site.progress.stage("choose", Some((TEXTS.len() * INHERITED.len()) as u64), Unit::Of("strengths"));
         let figure = |model: &ItemModel, held: &Holdout| -> Result<f64> {
             Ok(self.report(model, "validation", &cases(held, &self.recipe.evaluate.masks[0]), 0)?.metrics[METRIC])
         };
@@ -81,9 +82,7 @@ impl Run<'_> {
         model.weigh_newcomers(0.0, 0.0);
         let whole = figure(model, known)?;
         let (mut most, mut best) = (f64::NEG_INFINITY, [0.0; 2]);
-        for (at, (text, inherited)) in
-            TEXTS.iter().flat_map(|t| INHERITED.iter().map(move |i| (*t, *i))).enumerate()
-        {
+        for (at, (text, inherited)) in TEXTS.iter().flat_map(|t| INHERITED.iter().map(move |i| (*t, *i))).enumerate() {
             model.weigh_newcomers(text, inherited);
             let found = figure(model, new)?;
             if found > most && figure(model, known)? >= (1.0 - MAY_COST) * whole {
@@ -117,7 +116,14 @@ impl Run<'_> {
             let mut wanted = slices::by_history(asked);
             wanted.push(slices::long_tail(asked, self.goods.counts.unwrap_or_default(), 0.8));
             for group in wanted {
-                groups.extend(slices::measure(of, &group, asked, model.n_items(), &self.goods, &self.config("test", resamples))?);
+                groups.extend(slices::measure(
+                    of,
+                    &group,
+                    asked,
+                    model.n_items(),
+                    &self.goods,
+                    &self.config("test", resamples),
+                )?);
             }
         }
         let others = [by_text, with, without].into_iter().chain(groups).collect();

@@ -8,8 +8,8 @@ use crate::site::Site;
 use crate::stages::fit::{Lessons, Named, file};
 use anyhow::Result;
 use lingxi_behaviour::graph::train::Epoch;
-use lingxi_behaviour::graph::{FoldIn, lightgcn, spectral};
-use lingxi_behaviour::knowledge::{Triples, walk};
+use lingxi_behaviour::graph::{FoldIn, gat, gcn, lightgcn, spectral};
+use lingxi_behaviour::knowledge::{Triples, embedding, walk};
 use lingxi_behaviour::trend;
 use lingxi_data::{Catalog, Events, Fingerprint, Purpose};
 use serde::Serialize;
@@ -54,10 +54,27 @@ pub fn fit_web(models: &Models, lessons: Lessons<'_>, site: &Site) -> Result<Vec
         let key = key(lessons, config, site);
         rows.push(kept("lightgcn", key, &|events, said| Ok(lightgcn::fit(config, events, site.seed, said)?))?);
     }
+    if let Some(config) = &models.gcn {
+        let key = key(lessons, config, site);
+        rows.push(kept("gcn", key, &|events, said| Ok(gcn::fit(config, events, site.seed, said)?))?);
+    }
+    if let Some(config) = &models.gat {
+        let key = key(lessons, config, site);
+        rows.push(kept("gat", key, &|events, said| Ok(gat::fit(config, events, site.seed, said)?))?);
+    }
     if let Some(config) = &models.knowledge {
         let triples = triples(lessons)?;
         let key = key(lessons, config, site);
         rows.push(kept("knowledge", key, &|events, _| Ok(walk::fit(config, &triples, events)?))?);
+    }
+    if let Some(config) = &models.embedding {
+        let triples = triples(lessons)?;
+        let key = key(lessons, config, site);
+        let fit: Fit<'_> = &|events, said| {
+            let mut heard = |epoch, epochs, loss| said(Epoch { epoch, epochs, loss, held_out_loss: None });
+            Ok(embedding::fit(config, &triples, events, site.seed, &mut heard)?)
+        };
+        rows.push(kept("embedding", key, fit)?);
     }
     Ok(rows)
 }
