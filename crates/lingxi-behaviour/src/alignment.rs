@@ -3,8 +3,8 @@
 //! Shapes: `n` items, `m` shoppers, text `[n, i]` ([`whiten`]ed language vectors), representations of length `d`.
 //!
 //! 1. `E0 = MLP(text)` for items and, from the mean text of their items, for shoppers ([`network`]): no table of ids.
-//! 2. `E = mean of A^l E0, l = 0..=L`, LightGCN over the graph of shoppers and goods ([`graph`]).
-//! 3. InfoNCE between shoppers and the goods they took ([`contrast`]); only the MLP learns ([`train`]).
+//! 2. `E = mean of A^l E0, l = 0..=L`, LightGCN over the graph of shoppers and goods (`graph::propagation`).
+//! 3. InfoNCE between shoppers and the goods they took (`graph::contrast`); only the MLP learns ([`train`]).
 //!
 //! What serves is the item table `z_j = E_j / |E_j|`. A shopper, known or new, is placed by what they did:
 //!
@@ -15,8 +15,6 @@
 //! Cost a step: `6 (m + n) h (i + d)` for the projection, `8 pairs d L` for the graph. Memory: about
 //! `4 (m + n) (i + 2 h + 4 d)` bytes. Scoring: `d` multiplications an item.
 
-mod contrast;
-mod graph;
 mod network;
 mod train;
 mod whiten;

@@ -7,11 +7,14 @@
 //! [`choose_weights`] maximises mean NDCG@k by coordinate search over a small grid. Scores of all models for all cases do
 //! not fit in memory (2,469 shoppers x 92,000 items x 4 models is 3.6 GB), so each case keeps the union of every model's
 //! best candidates and of the relevant items, and NDCG is computed within it. An item outside of every model's best is
-//! taken never to enter the top k of a blend.
+//! taken never to enter the top k of a blend. Where a published protocol ranks among drawn items, `negatives` draws as many for
+//! each case, and NDCG is computed among those.
 
 use crate::error::{BehaviourError, Result, require};
 use lingxi_data::{Context, Contribution, ItemId, Score};
 use lingxi_kernels::top_k;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -111,6 +114,10 @@ pub struct WeightSearch {
     pub grid: Vec<f32>,
     /// At most so many passes over the models; default 4.
     pub rounds: usize,
+    /// So many items drawn at random stand for all others; default none: everything is ranked. For protocols that do so.
+    pub negatives: Option<usize>,
+    /// Seed of the draw; default 1.
+    pub seed: u64,
 }
 
 impl Default for WeightSearch {
@@ -120,6 +127,8 @@ impl Default for WeightSearch {
             candidates: 200,
             grid: vec![0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 4.0],
             rounds: 4,
+            negatives: None,
+            seed: 1,
         }
     }
 }
@@ -170,8 +179,13 @@ pub fn choose_weights(
             remedy: "hold out more events for validation, or give the weights in the recipe",
         });
     }
-    let tables: Vec<CaseTable> =
-        cases.chunks(CHUNK).flat_map(|chunk| collect_chunk(models, chunk, n, search.candidates)).collect();
+    let tables: Vec<CaseTable> = match search.negatives {
+        None => cases.chunks(CHUNK).flat_map(|chunk| collect_chunk(models, chunk, n, search.candidates)).collect(),
+        Some(count) => {
+            let among = |(at, case)| table(models, drawn(case, n, count, search.seed, at as u64), case);
+            cases.par_iter().enumerate().map(among).collect()
+        }
+    };
     let metric = |weights: &[f32]| {
         // Summed in the order of the cases, so that the result does not depend on the number of threads.
         let each: Vec<f64> = tables.par_iter().map(|t| t.ndcg(weights, search.k)).collect();
@@ -258,6 +272,27 @@ fn collect_chunk(models: &[Arc<dyn Score>], cases: &[ValidationCase<'_>], n: usi
     unions.into_par_iter().zip(cases).map(|(union, case)| table(models, union, case)).collect()
 }
 
+/// The relevant items and `count` others, drawn evenly from those that are neither hidden nor in the history (fewer where
+/// there are not as many).
+fn drawn(case: &ValidationCase<'_>, n: usize, count: usize, seed: u64, stream: u64) -> Vec<ItemId> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    let mut items = known(case, n);
+    let out = |item: &ItemId| case.hidden.contains(item) || case.context.history.items.contains(item);
+    let wanted = items.len() + count.min(n.saturating_sub(items.len()));
+    // A bound on the tries, for histories that hold nearly everything.
+    for _ in 0..20 * count {
+        if items.len() == wanted {
+            break;
+        }
+        let item = ItemId(rng.random_range(0..n as u32));
+        if !items.contains(&item) && !out(&item) {
+            items.push(item);
+        }
+    }
+    items
+}
+
 /// The relevant items that can be ranked.
 fn known(case: &ValidationCase<'_>, n: usize) -> Vec<ItemId> {
     case.relevant.iter().copied().filter(|i| i.index() < n && !case.hidden.contains(i)).collect()
@@ -334,6 +369,18 @@ mod tests {
         let chosen = choose_weights(&models(), &[case], &search).unwrap();
         assert_eq!(chosen.alone, [1.0, 0.0]);
         assert_eq!(chosen.weights, [1.0, 0.0]);
+    }
+
+    #[test]
+    fn drawn_items_stand_for_all_others_where_the_search_says_so() {
+        let case = ValidationCase { context: NOBODY, relevant: &[ItemId(1)], hidden: &[ItemId(0)] };
+        let items = drawn(&case, 4, 2, 1, 0);
+        assert_eq!((items.len(), items[0]), (3, ItemId(1)));
+        assert!(!items.contains(&ItemId(0)));
+        assert_eq!(drawn(&case, 4, 50, 1, 0).len(), 3, "there are no more");
+        let search = WeightSearch { k: 1, candidates: 4, negatives: Some(2), ..Default::default() };
+        let chosen = choose_weights(&models(), &[case], &search).unwrap();
+        assert_eq!(chosen.alone, [1.0, 0.0]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! `B = argmin |X - X B|^2 + l2 |B - pull * S|^2` with `diag(B) = 0`, so
 //! `B = (X^T X + l2)^-1 (X^T X + l2 * pull * S - diag(c))`
 //!
-//! (L3AE writes the two ridges apart: `l2` here is the sum of its two, `pull` the share of the language's.) The score is
+//! With `dropout` the ridge of each item grows with its own count. (L3AE writes the two ridges apart: `l2` here is the sum of its two, `pull` the share of the language's.) The score is
 //! read from the recency-weighted history `x`, whose weights sum to one:
 //!
 //! `score(x, j) = scale * sum_i x_i B_ij + repeat * x_j / max(x)`
@@ -69,9 +69,16 @@ pub struct ItemModelConfig {
     /// Strength of the pull for an item that nobody took yet, times `pull`; default 1. It has no data term: that it was not
     /// taken says nothing about a new item. In a catalogue of old shelf-warmers take less.
     pub untaken: f32,
+    /// How much an item that nobody took inherits of what leads to the `heirs` goods closest in language (dense form); default 0.
+    pub inherit: f32,
+    /// How many goods a new item inherits from; default 8.
+    pub heirs: usize,
     /// A shopper of `k` items counts `1 / k^shopper_power` in training; default 0: all the same. Near 0.4 keeps those who
     /// took everything from ruling dense data.
     pub shopper_power: f32,
+    /// Ridge of each item's own count, beside `l2`; default 0. As if a share `p / (1 + p)` of what each shopper took were hidden at
+    /// random while the rest predicts it (EDLAE, NeurIPS 2020), so that popular items do not rest on a few close ones.
+    pub dropout: f32,
     /// Neighbours form: items most often taken together; default 64.
     pub together: usize,
     /// Neighbours form: items closest in language; default 32.
@@ -95,7 +102,10 @@ impl Default for ItemModelConfig {
             pull: 1.0,
             text_l2: 3.0,
             untaken: 1.0,
+            inherit: 0.0,
+            heirs: 8,
             shopper_power: 0.0,
+            dropout: 0.0,
             together: 64,
             similar: 32,
             search_dims: 64,
@@ -118,7 +128,9 @@ impl ItemModelConfig {
         for (field, x) in [
             ("item_model.pull", self.pull),
             ("item_model.untaken", self.untaken),
+            ("item_model.inherit", self.inherit),
             ("item_model.shopper_power", self.shopper_power),
+            ("item_model.dropout", self.dropout),
             ("item_model.repeat", self.repeat),
             ("item_model.occurrence_power", self.occurrence_power),
         ] {
@@ -142,8 +154,18 @@ impl ItemModelConfig {
 #[derive(Clone, Copy, Debug)]
 struct Prior {
     l2: f32,
+    dropout: f32,
     pull: f32,
     untaken: f32,
+    inherit: f32,
+    heirs: usize,
+}
+
+impl Prior {
+    /// The ridge of an item whose own count in the Gram matrix is `count`.
+    fn ridge(self, count: f32) -> f32 {
+        self.l2 + self.dropout * count
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -194,7 +216,8 @@ pub fn fit(
         Some(vectors) if config.pull > 0.0 => Language::of(vectors, config.text_l2)?,
         _ => Language::none(n),
     };
-    let prior = Prior { l2: config.l2, pull: config.pull, untaken: config.untaken };
+    let ItemModelConfig { l2, dropout, pull, untaken, inherit, heirs, .. } = *config;
+    let prior = Prior { l2, dropout, pull, untaken, inherit, heirs };
     let fitted = if config.is_dense(n) {
         let dense = Dense::fit(&pairs, language, prior)?;
         progress(n, n);
@@ -223,6 +246,14 @@ impl ItemModel {
         match &self.fitted {
             Fitted::Dense(dense) => dense.parts(from.index(), to.index()),
             Fitted::Neighbours(neighbours) => neighbours.parts(from.index(), to.index()),
+        }
+    }
+
+    /// Counts what the texts say of goods that nobody took `texts` times, and what they inherited `inherit` times, without
+    /// fitting again (dense form; what was inherited is there if `inherit` was above 0 when it was fitted).
+    pub fn weigh_newcomers(&mut self, texts: f32, inherit: f32) {
+        if let Fitted::Dense(dense) = &mut self.fitted {
+            dense.weigh_newcomers(texts, inherit);
         }
     }
 

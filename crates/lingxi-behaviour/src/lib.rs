@@ -5,7 +5,8 @@
 //!
 //! In reading order: [`history`] weighs what a shopper did, [`popularity`] knows what many take, [`habit`] what one takes
 //! again, [`item_model`] what is taken together, [`alignment`] what language says about behaviour (and so places shoppers
-//! and goods never seen), [`blend`] adds them with weights chosen on validation. [`rating`] stands aside: it predicts the
+//! and goods never seen), [`graph`] what the web of shoppers and goods says, [`knowledge`] what is known of goods besides, [`nearest`] what reads alike, [`trend`] what
+//! is taken at the moment, [`blend`] adds them with weights chosen on validation. [`rating`] stands aside: it predicts the
 //! stars that a shopper would give and ranks nothing.
 //!
 //! Every score is of a magnitude around one by the model's own constant, never by the candidates of one request, so that
@@ -14,11 +15,15 @@
 pub mod alignment;
 pub mod blend;
 pub mod error;
+pub mod graph;
 pub mod habit;
 pub mod history;
 pub mod item_model;
+pub mod knowledge;
+pub mod nearest;
 pub mod pairs;
 pub mod popularity;
 pub mod rating;
+pub mod trend;
 
 pub use error::{BehaviourError, Result};

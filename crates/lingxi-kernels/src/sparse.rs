@@ -1,6 +1,7 @@
 //! Sparse matrices by rows, and their product with a table of vectors: one step of propagation over a graph.
 
-use crate::products::axpy;
+use crate::cpu::{fma, per_level};
+use crate::products::prefetch;
 use rayon::prelude::*;
 
 /// A sparse matrix in compressed rows.
@@ -64,6 +65,13 @@ impl Csr {
     }
 }
 
+/// Columns that are summed in registers at once.
+const LANES: usize = 64;
+/// Rows of a task.
+const GRAIN: usize = 32;
+/// Entries fetched ahead of the one that is added: the rows of `dense` lie anywhere.
+const AHEAD: usize = 6;
+
 /// `out[rows,d] = matrix[rows,columns] dense[columns,d]`.
 ///
 /// # Panics
@@ -71,12 +79,44 @@ impl Csr {
 pub fn spmm(matrix: &Csr, dense: &[f32], d: usize, out: &mut [f32]) {
     assert!(d > 0 && dense.len().is_multiple_of(d), "spmm: dense is no whole rows of length {d}");
     assert_eq!(out.len(), matrix.rows() * d, "spmm: out is not {} x {d}", matrix.rows());
-    out.par_chunks_mut(d).with_min_len(64).enumerate().for_each(|(row, out)| {
-        out.fill(0.0);
+    out.par_chunks_mut(GRAIN * d).enumerate().for_each(|(task, out)| some_rows(matrix, task * GRAIN, dense, d, out));
+}
+
+per_level! { fn some_rows(matrix: &Csr, first: usize, dense: &[f32], d: usize, out: &mut [f32]) = some_rows_body }
+
+#[inline(always)]
+fn some_rows_body<const FMA: bool>(matrix: &Csr, first: usize, dense: &[f32], d: usize, out: &mut [f32]) {
+    for (row, out) in (first..).zip(out.chunks_exact_mut(d)) {
         let (columns, values) = matrix.row(row);
-        for (&column, &value) in columns.iter().zip(values) {
-            let from = column as usize * d;
-            axpy(value, &dense[from..from + d], out);
+        let mut blocks = out.chunks_exact_mut(LANES);
+        let mut at = 0;
+        for out in &mut blocks {
+            out.copy_from_slice(block::<FMA>(columns, values, &dense[at..], d).as_flattened());
+            at += LANES;
         }
-    });
+        let rest = blocks.into_remainder();
+        rest.fill(0.0);
+        for (&column, &value) in columns.iter().zip(values) {
+            let from = column as usize * d + at;
+            let dense = &dense[from..from + rest.len()];
+            rest.iter_mut().zip(dense).for_each(|(sum, x)| *sum = fma::<FMA>(value, *x, *sum));
+        }
+    }
+}
+
+/// The sum over the entries of one row for [`LANES`] columns, `dense` beginning at the first of them.
+#[inline(always)]
+fn block<const FMA: bool>(columns: &[u32], values: &[f32], dense: &[f32], d: usize) -> [[f32; 16]; LANES / 16] {
+    let mut sums = [[0f32; 16]; LANES / 16];
+    for (i, (&column, &value)) in columns.iter().zip(values).enumerate() {
+        if let Some(row) = columns.get(i + AHEAD).and_then(|&next| dense.get(next as usize * d..)) {
+            prefetch(&row[..LANES.min(row.len())]);
+        }
+        let from = column as usize * d;
+        let (lanes, _) = dense[from..from + LANES].as_chunks::<16>();
+        for (sum, x) in sums.iter_mut().zip(lanes) {
+            *sum = std::array::from_fn(|lane| fma::<FMA>(value, x[lane], sum[lane]));
+        }
+    }
+    sums
 }

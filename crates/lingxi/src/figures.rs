@@ -2,6 +2,7 @@
 
 use crate::recipe::{Published, Recipe};
 use crate::report::{ResultLine, metric, table as rows_as_table};
+use crate::stages::cold::Cold;
 use crate::stages::measure::Measured;
 use lingxi_eval::Report;
 use serde_json::{Value, json};
@@ -58,6 +59,36 @@ pub fn line_with_published(command: &'static str, recipe: &Recipe, measured: &Me
     let published = |row: &Published| json!({ "kind": "published", "model": row.model, "metrics": row.metrics });
     line.others.extend(recipe.published.iter().map(published));
     line
+}
+
+/// The line for programs of goods that nobody took.
+pub fn cold_line(name: &str, cold: &Cold) -> ResultLine<Value> {
+    let mut line = ResultLine::new("reproduce", Some(name), json!(&cold.result));
+    line.result["strengths"] = json!({ "texts": cold.chosen[0], "inherited": cold.chosen[1] });
+    line.result["times_nearest"] = json!(cold.times_nearest);
+    line.result["warm_loss"] = json!(cold.warm_loss);
+    line.others.extend(cold.others.iter().map(|r| as_row("model", r)));
+    line
+}
+
+/// The same for people.
+pub fn cold_table(cold: &Cold) -> String {
+    let keys = ["recall@20", "ndcg@20", "hr@10", "ndcg@10"];
+    let row = |report: &Report| {
+        let cell = |key: &str| report.metrics.get(key).map_or_else(|| "-".into(), |x| metric(*x));
+        std::iter::once(report.model.clone()).chain(keys.map(cell)).collect::<Vec<_>>()
+    };
+    let rows: Vec<Vec<String>> = std::iter::once(&cold.result).chain(&cold.others).map(row).collect();
+    let header: Vec<&str> = std::iter::once("model").chain(keys).collect();
+    format!(
+        "{}\n{}\nnew goods: {:.2} times nearest text; known goods lost {:.2}%; strengths chosen on validation: texts {}, inherited {}",
+        cold.result.protocol,
+        rows_as_table(&header, &rows, &[1, 2, 3, 4]),
+        cold.times_nearest,
+        100.0 * cold.warm_loss,
+        cold.chosen[0],
+        cold.chosen[1]
+    )
 }
 
 /// The tables for people: published rows, our models, other protocols, groups.

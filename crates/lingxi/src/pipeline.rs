@@ -26,6 +26,7 @@ use crate::stages::measure::{self, Measured, measure};
 use crate::stages::novel::novel;
 use anyhow::Result;
 use lingxi_behaviour::blend::Blend;
+use lingxi_data::ingest::Ingested;
 use lingxi_data::{Context, Decision, Fingerprint, ItemId, Policy, Purpose, Scored};
 use lingxi_decide::{KeptAway, Moved, Standing, decide};
 use serde_json::json;
@@ -86,7 +87,8 @@ fn evaluate_anew(recipe: &Recipe, read: &Read, site: &Site) -> Result<(Choice, M
     let division = divide(recipe, &read.shop.data, site.seed)?;
     let key = Fingerprint::of_json(&(read.shop.place.key, &division.protocol, site.seed));
     let (catalog, meaning) = (&read.shop.data.catalog, read.meaning.as_ref());
-    let train = Lessons { events: &division.split.train, catalog, meaning, key };
+    let knowledge = &read.shop.data.knowledge;
+    let train = Lessons { events: &division.split.train, catalog, knowledge, meaning, key };
     let (choice, mut fitted) = choose(recipe, train, &division.split.valid, site)?;
     if let Some(events) = &division.refit {
         let key = Fingerprint::of_json(&(key, "refit"));
@@ -137,7 +139,8 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
 
 fn on_all_events<'a>(shop: &'a Shop, meaning: Option<&'a Meaning>) -> Lessons<'a> {
     let key = Fingerprint::of_json(&(shop.place.key, "all events"));
-    Lessons { events: &shop.data.interactions, catalog: &shop.data.catalog, meaning, key }
+    let Ingested { interactions: events, catalog, knowledge, .. } = &shop.data;
+    Lessons { events, catalog, knowledge, meaning, key }
 }
 
 /// The whole way from logs to a snapshot that can answer, with the figures that it earned on the way.

@@ -8,10 +8,13 @@ use crate::failure::UserError;
 use crate::learner::LearnConfig;
 use lingxi_behaviour::alignment::AlignmentConfig;
 use lingxi_behaviour::blend::WeightSearch;
+use lingxi_behaviour::graph::{GatConfig, GcnConfig, LightGcnConfig, SpectralConfig};
 use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::ItemModelConfig;
+use lingxi_behaviour::knowledge::{EmbeddingConfig, KnowledgeConfig};
 use lingxi_behaviour::popularity::PopularityConfig;
 use lingxi_behaviour::rating::RatingConfig;
+use lingxi_behaviour::trend::TrendConfig;
 use lingxi_content::Precision;
 use lingxi_data::ingest::Source;
 use lingxi_data::split::SplitConfig;
@@ -87,6 +90,20 @@ pub struct Models {
     pub item: Vec<ItemModelConfig>,
     /// What means alike and is taken by the same people.
     pub alignment: Option<AlignmentConfig>,
+    /// What is taken at the moment of asking; only for sources with real time.
+    pub trend: Option<TrendConfig>,
+    /// The broad waves of the graph of shoppers and goods.
+    pub spectral: Option<SpectralConfig>,
+    /// Representations that are smooth on that graph.
+    pub lightgcn: Option<LightGcnConfig>,
+    /// Representations that are mixed and turned layer by layer.
+    pub gcn: Option<GcnConfig>,
+    /// Representations that decide whom to listen to.
+    pub gat: Option<GatConfig>,
+    /// What is near along complements, substitutes, brands and categories.
+    pub knowledge: Option<KnowledgeConfig>,
+    /// The same knowledge as vectors, with what followed what.
+    pub embedding: Option<EmbeddingConfig>,
     /// How many stars a shopper would give; measured beside the ranking, never part of it.
     pub rating: Option<RatingConfig>,
 }
@@ -98,6 +115,13 @@ impl Default for Models {
             habit: None,
             item: vec![ItemModelConfig::default()],
             alignment: Some(AlignmentConfig::default()),
+            trend: None,
+            spectral: None,
+            lightgcn: None,
+            gcn: None,
+            gat: None,
+            knowledge: None,
+            embedding: None,
             rating: None,
         }
     }

@@ -3,10 +3,10 @@
 //! One step: project all nodes, propagate over the whole graph, contrast a batch of pairs, and the same backward. A
 //! seeded share of the pairs is held out of the graph; its loss decides when to stop and which parameters are kept.
 
-use super::contrast::{Batch, Contrast};
-use super::graph::Graph;
 use super::network::{Buffers, Shape, backward, forward};
 use super::{AlignmentConfig, TrainStep};
+use crate::graph::contrast::{Batch, Contrast};
+use crate::graph::propagation::Graph;
 use crate::pairs::Lists;
 use lingxi_train::{AdamW, AdamWConfig, EarlyStopping, Verdict};
 use rand::seq::SliceRandom;

@@ -8,7 +8,7 @@
 //! - language: `l a (P_ij (1 - q_j - c'_j) + u_i . f'_j q_j)`, `u = P f'`, `c'_j = ((1 - q_j) P_jj + q_j u_j . f'_j) / P_jj`.
 //!
 //! An item that nobody took has no data term (that it was not taken says nothing: it may be new): its column is `S`'s,
-//! times `a` and the strength for such items.
+//! times `a` and the strength for such items, plus the columns that it inherits from the goods closest in language.
 //!
 //! So only `P [n, n]` is stored beside the low-rank rows. Cost: `n^3` multiplications for the inverse (12,101 items: about
 //! 20 s on two cores), peak memory two `n x n` matrices of f32 (1.2 GB at 12,101).
@@ -34,7 +34,7 @@ const F64_UP_TO: usize = 5_000;
 pub(crate) struct Dense {
     pub n: usize,
     pub dim: usize,
-    /// Row-major symmetric `[n, n]`.
+    /// Row-major `[n, n]`, symmetric among the goods that were taken; the columns of the others hold what they inherited.
     pub p: Vec<f32>,
     /// Row-major `u [n, dim]`.
     pub u: Vec<f32>,
@@ -44,9 +44,9 @@ pub(crate) struct Dense {
     pub v: Vec<f32>,
     /// 1 for an item that nobody took, `[n]`.
     pub untaken: Vec<u8>,
-    /// Factor of `P_ij` in the behaviour part, `[n]`.
+    /// Factor of `P_ij` in the behaviour part, or of what an item that nobody took inherited, `[n]`.
     pub behaviour: Vec<f32>,
-    /// Factor of `P_ij` in the language part, `[n]`.
+    /// Factor of `P_ij` in the language part, or of the texts for an item that nobody took, `[n]`.
     pub language: Vec<f32>,
 }
 
@@ -57,7 +57,7 @@ impl Dense {
     /// [`BehaviourError::Numeric`] if the Gram matrix with its ridge is not positive definite in f32.
     pub fn fit(pairs: &Pairs, language: Language, prior: Prior) -> Result<Dense> {
         let (n, dim) = (pairs.by_item.len(), language.dim);
-        let p = if n <= F64_UP_TO { inverse::<f64>(pairs, prior.l2)? } else { inverse::<f32>(pairs, prior.l2)? };
+        let p = if n <= F64_UP_TO { inverse::<f64>(pairs, prior)? } else { inverse::<f32>(pairs, prior)? };
         let mut u = vec![0.0f32; n * dim];
         if dim > 0 {
             lingxi_kernels::matmul_nn(&p, &language.rows, &mut u, n, dim, n);
@@ -71,7 +71,52 @@ impl Dense {
         // 1 - q_j - c'_j = -q_j u_j . f'_j / P_jj
         let at = |j: usize| j * dim..(j + 1) * dim;
         let factors = (0..n).map(|j| only_taken(j, -lingxi_kernels::dot(&u[at(j)], &v[at(j)]))).collect();
-        Ok(Dense { n, dim, behaviour, language: factors, p, u, rows: language.rows, v, untaken })
+        let mut dense = Dense { n, dim, behaviour, language: factors, p, u, rows: language.rows, v, untaken };
+        dense.weigh_newcomers(1.0, prior.inherit);
+        if prior.inherit > 0.0 && dim > 0 {
+            dense.inherit(prior.heirs);
+        }
+        Ok(dense)
+    }
+
+    /// Writes into the column of each item that nobody took what leads to the `heirs` taken goods closest in language, each with
+    /// its share of the similarity. `P` says nothing in those columns, so they are free.
+    fn inherit(&mut self, heirs: usize) {
+        let (n, dim) = (self.n, self.dim);
+        let new: Vec<usize> = (0..n).filter(|&j| self.untaken[j] == 1).collect();
+        let known: Vec<u32> = (0..n as u32).filter(|&j| self.untaken[j as usize] == 0).collect();
+        let unit = |row: &[f32]| {
+            let length = lingxi_kernels::dot(row, row).sqrt().max(1e-12);
+            row.iter().map(|x| x / length).collect::<Vec<f32>>()
+        };
+        let of_new: Vec<f32> = new.iter().flat_map(|&j| unit(self.part(&self.rows, j))).collect();
+        let of_known: Vec<f32> = known.iter().flat_map(|&j| unit(self.part(&self.rows, j as usize))).collect();
+        let near = lingxi_kernels::top_k_dot(&of_new, &of_known, dim, heirs, &[]);
+        let columns: Vec<(usize, Vec<f32>)> = (new.par_iter().zip(&near))
+            .map(|(&j, near)| {
+                let total: f32 = near.iter().map(|(_, close)| close.max(0.0)).sum();
+                let mut column = vec![0.0f32; n];
+                for &(at, close) in near.iter().filter(|(_, close)| *close > 0.0) {
+                    let heir = known[at as usize] as usize;
+                    for (i, sum) in column.iter_mut().enumerate() {
+                        let (behaviour, language) = self.parts(i, heir);
+                        *sum += close / total * (behaviour + language);
+                    }
+                }
+                (j, column)
+            })
+            .collect();
+        for (j, column) in columns {
+            // What nobody took speaks for nobody new either.
+            (0..n).for_each(|i| self.p[i * n + j] = if self.untaken[i] == 1 { 0.0 } else { column[i] });
+        }
+    }
+
+    /// Counts what texts say of goods that nobody took `texts` times, and what they inherited `inherit` times.
+    pub fn weigh_newcomers(&mut self, texts: f32, inherit: f32) {
+        for j in (0..self.n).filter(|&j| self.untaken[j] == 1) {
+            (self.behaviour[j], self.language[j]) = (inherit, texts);
+        }
     }
 
     /// The two parts of `B_ij`: behaviour and language.
@@ -80,8 +125,11 @@ impl Dense {
             return (0.0, 0.0);
         }
         let p = self.p[i * self.n + j];
-        let from = if self.untaken[j] == 1 { &self.rows } else { &self.u };
-        let close = lingxi_kernels::dot(self.part(from, i), self.part(&self.v, j));
+        if self.untaken[j] == 1 {
+            let close = lingxi_kernels::dot(self.part(&self.rows, i), self.part(&self.v, j));
+            return (p * self.behaviour[j], close * self.language[j]);
+        }
+        let close = lingxi_kernels::dot(self.part(&self.u, i), self.part(&self.v, j));
         (p * self.behaviour[j], p * self.language[j] + close)
     }
 
@@ -138,13 +186,20 @@ impl Dense {
     /// The score of `j` from `(x P)_j` and the meanings, before the diagonal is taken out.
     fn finish(&self, xp: f32, meaning: &[f32], j: usize) -> f32 {
         let (by_u, by_rows) = meaning.split_at(self.dim);
-        let from = if self.untaken[j] == 1 { by_rows } else { by_u };
-        xp * (self.behaviour[j] + self.language[j]) + lingxi_kernels::dot(from, self.part(&self.v, j))
+        let v = self.part(&self.v, j);
+        if self.untaken[j] == 1 {
+            return xp * self.behaviour[j] + lingxi_kernels::dot(by_rows, v) * self.language[j];
+        }
+        xp * (self.behaviour[j] + self.language[j]) + lingxi_kernels::dot(by_u, v)
     }
 
     /// What the products give on the diagonal, where the model has 0.
     fn diagonal(&self, j: usize) -> f32 {
-        if self.untaken[j] == 1 { lingxi_kernels::dot(self.part(&self.rows, j), self.part(&self.v, j)) } else { -1.0 }
+        if self.untaken[j] == 0 {
+            return -1.0;
+        }
+        let close = lingxi_kernels::dot(self.part(&self.rows, j), self.part(&self.v, j)) * self.language[j];
+        self.p[j * self.n + j] * self.behaviour[j] + close
     }
 }
 
@@ -172,13 +227,13 @@ impl Precision for f64 {
     }
 }
 
-/// `(X^T X + l2 I)^-1` as row-major f32, computed in `T`. Peak memory: two matrices of `T`.
-fn inverse<T: Precision>(pairs: &Pairs, l2: f32) -> Result<Vec<f32>> {
+/// `(X^T X + ridge)^-1` as row-major f32, computed in `T`. Peak memory: two matrices of `T`.
+fn inverse<T: Precision>(pairs: &Pairs, prior: Prior) -> Result<Vec<f32>> {
     let n = pairs.by_item.len();
     if n == 0 {
         return Ok(Vec::new());
     }
-    let mut gram = gram::<T>(pairs, l2);
+    let mut gram = gram::<T>(pairs, prior);
     let par = Par::rayon(0);
     let scratch = llt::factor::cholesky_in_place_scratch::<T>(n, par, Default::default());
     let mut scratch = MemBuffer::new(scratch);
@@ -186,7 +241,7 @@ fn inverse<T: Precision>(pairs: &Pairs, l2: f32) -> Result<Vec<f32>> {
     llt::factor::cholesky_in_place(gram.as_mut(), Default::default(), par, stack, Default::default()).map_err(|e| {
         BehaviourError::Numeric {
             operation: "item model",
-            what: format!("the {n} x {n} Gram matrix with ridge {l2} is not positive definite ({e:?})"),
+            what: format!("the {n} x {n} Gram matrix with ridge {} is not positive definite ({e:?})", prior.l2),
             remedy: "raise item_model.l2",
         }
     })?;
@@ -212,8 +267,8 @@ fn invert_from_factor<T: Precision>(factor: &mut Mat<T>, par: Par) {
     );
 }
 
-/// `G + l2 I`: each column from the lists of its item's shoppers; columns in parallel.
-fn gram<T: Precision>(pairs: &Pairs, l2: f32) -> Mat<T> {
+/// `G` with its ridge: each column from the lists of its item's shoppers; columns in parallel.
+fn gram<T: Precision>(pairs: &Pairs, prior: Prior) -> Mat<T> {
     let n = pairs.by_item.len();
     let mut gram = Mat::<T>::zeros(n, n);
     let fill = |sums: &mut Vec<f32>, (j, column): (usize, ColMut<'_, T>)| {
@@ -223,7 +278,7 @@ fn gram<T: Precision>(pairs: &Pairs, l2: f32) -> Mat<T> {
             let (items, others) = pairs.by_user.row(user as usize);
             items.iter().zip(others).for_each(|(&i, &other)| sums[i as usize] += value * other);
         }
-        sums[j] += l2;
+        sums[j] += prior.ridge(sums[j]);
         column.iter_mut().zip(sums).for_each(|(entry, sum)| *entry = T::of(*sum));
     };
     gram.par_col_iter_mut().enumerate().for_each_init(|| vec![0.0f32; n], fill);

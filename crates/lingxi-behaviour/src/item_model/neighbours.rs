@@ -224,7 +224,7 @@ impl Solver<'_> {
     fn column(&self, j: usize, near: Vec<(u32, f32)>, scratch: &mut Scratch) -> Result<Column> {
         let k = near.len();
         let ids: Vec<u32> = near.iter().map(|(i, _)| *i).collect();
-        let Prior { l2, pull, untaken } = self.prior;
+        let Prior { l2, pull, untaken, .. } = self.prior;
         let similar = |strength: f32| -> Vec<f64> {
             ids.iter().map(|&i| f64::from(strength * self.language.similarity(i as usize, j))).collect()
         };
@@ -234,7 +234,7 @@ impl Solver<'_> {
             return Ok((ids, vec![0.0; k], language));
         }
         let mut gram = self.sub_gram(&ids, scratch);
-        (0..k).for_each(|a| gram[a * k + a] += f64::from(l2));
+        (0..k).for_each(|a| gram[a * k + a] += f64::from(self.prior.ridge(gram[a * k + a] as f32)));
         let mut behaviour: Vec<f64> = near.iter().map(|(_, g)| f64::from(*g)).collect();
         let mut language = similar(l2 * pull);
         if !factorise(&mut gram, k) {

@@ -2,7 +2,15 @@
 
 use super::evaluate::measure_and_print;
 use crate::cli::ReproduceArgs;
+use crate::figures;
+use crate::pipeline;
+use crate::progress::Progress;
 use crate::recipe::Recipe;
+use crate::report::say;
+use crate::site::Site;
+use crate::stages::arrivals::Arrivals;
+use crate::stages::cold::cold;
+use std::time::Instant;
 
 /// Answers `lingxi reproduce`.
 ///
@@ -16,5 +24,22 @@ pub fn run(args: &ReproduceArgs) -> anyhow::Result<()> {
     // Both `--data DIR/beauty` and the folder above it are what people type.
     let below = args.data.join(&args.name);
     let data = if below.is_dir() { below } else { args.data.clone() };
+    if args.cold {
+        return cold_goods(&recipe, data, args.seed, args.json);
+    }
     measure_and_print("reproduce", &recipe, data, args.seed, args.json)
+}
+
+/// Goods that nobody took: `lingxi reproduce NAME --cold`.
+fn cold_goods(recipe: &Recipe, data: std::path::PathBuf, seed: u64, json: bool) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let site = Site::new(data, seed, Progress::new(json), false)?;
+    let read = pipeline::read(recipe, &Arrivals::default(), &site)?;
+    let mut cold = cold(recipe, &read.shop.data.interactions, read.meaning.as_ref(), &site)?;
+    cold.result.seconds = started.elapsed().as_secs_f64();
+    if json {
+        return figures::cold_line(&recipe.name, &cold).print();
+    }
+    say(&figures::cold_table(&cold))?;
+    Ok(())
 }

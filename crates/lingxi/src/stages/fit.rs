@@ -5,12 +5,14 @@ use crate::recipe::Models;
 use crate::shelf::Shelf;
 use crate::site::Site;
 use crate::stages::encode::Meaning;
+use crate::stages::web::fit_web;
 use anyhow::Result;
 use lingxi_behaviour::alignment::{self, Alignment, AlignmentConfig};
 use lingxi_behaviour::habit::Habit;
 use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::{self, ItemModel, ItemModelConfig};
 use lingxi_behaviour::popularity::{self, Popularity, PopularityConfig};
+use lingxi_data::ingest::Knowledge;
 use lingxi_data::{Catalog, Fingerprint, Interactions, Purpose, Score};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -23,6 +25,8 @@ pub struct Lessons<'a> {
     pub events: &'a Interactions,
     /// The goods.
     pub catalog: &'a Catalog,
+    /// What is known of them besides.
+    pub knowledge: &'a Knowledge,
     /// What the goods say, if anything.
     pub meaning: Option<&'a Meaning>,
     /// Names shop and division.
@@ -56,6 +60,8 @@ pub struct Fitted {
     pub item: Option<Arc<ItemModel>>,
     /// The text-to-behaviour alignment.
     pub alignment: Option<Arc<Alignment>>,
+    /// The models of the graph and of what is known, as `stages::web` fits them.
+    pub web: Vec<Named>,
     /// How the models that learn in steps came to what they know.
     pub curves: Vec<Curve>,
 }
@@ -79,6 +85,7 @@ impl Fitted {
         rows.extend(self.habit.clone());
         rows.extend(self.item.iter().map(|m| Named { name: "item model".into(), model: m.clone() }));
         rows.extend(self.alignment.iter().map(|m| Named { name: "alignment".into(), model: m.clone() }));
+        rows.extend(self.web.iter().cloned());
         rows
     }
 }
@@ -106,7 +113,8 @@ pub fn fit(
         _ => None,
     };
     let (alignment, curve) = aligned.unzip();
-    Ok(Fitted { popularity, habit, item, alignment, curves: curve.into_iter().collect() })
+    let web = fit_web(models, lessons, site)?;
+    Ok(Fitted { popularity, habit, item, alignment, web, curves: curve.into_iter().collect() })
 }
 
 /// The three baselines that everyone must beat. Fitted in a moment, so they are not kept.
@@ -204,6 +212,7 @@ fn fit_alignment(
 /// The file with the curve, beside the model.
 const CURVE: &str = "curve.json";
 
-fn file(folder: &Path) -> std::path::PathBuf {
+/// The file of a model in its folder.
+pub(super) fn file(folder: &Path) -> std::path::PathBuf {
     folder.join("model.safetensors")
 }

@@ -3,10 +3,12 @@
 //!
 //! In reading order: [`ingest`] reads the files, [`arrivals`] adds what came since, [`encode`] reads the goods, [`divide`] splits the past, [`fit`] learns,
 //! [`choose`] weighs the models on validation, [`measure`] measures on test, [`folds`] joins the figures of folds, [`index`] makes goods findable,
-//! [`interests`] says how much a shopper's past tells of each category.
+//! [`interests`] says how much a shopper's past tells of each category. Beside them, [`web`] fits the models of graph and knowledge for [`fit`], and
+//! [`cold`] measures goods that nobody took.
 
 pub mod arrivals;
 pub mod choose;
+pub mod cold;
 pub mod divide;
 pub mod encode;
 pub mod fit;
@@ -16,3 +18,4 @@ pub mod ingest;
 pub mod interests;
 pub mod measure;
 pub mod novel;
+pub mod web;
