@@ -316,3 +316,25 @@ fn an_item_that_is_better_than_it_looks_is_found_only_where_goods_have_something
         }
     }
 }
+
+#[test]
+fn what_is_known_of_single_goods_goes_with_them_to_another_catalogue() {
+    let own = |kind: &str| serde_json::from_value(serde_json::json!({"kind": kind, "own": 5.0})).unwrap();
+    let configs: [PolicyConfig; 3] = [PolicyConfig::Ucb(Default::default()), own("lin-ucb"), own("thompson")];
+    for config in configs {
+        let mut policy = config.build().unwrap();
+        let lesson = |item: u32, reward| Lesson { item: ItemId(item), features: vec![1.0, 0.5], reward, weight: 1.0 };
+        policy.learn(&(0..40).map(|i| lesson(i % 2, (i % 2) as f32)).collect::<Vec<_>>());
+        assert_eq!(policy.goods(), [0, 1].map(ItemId));
+        let best = |policy: &Explorer, goods: [u32; 2]| {
+            let mut scored = Scored::new(goods.map(ItemId).to_vec(), vec![1.0, 1.0]);
+            scored.features = vec![1.0, 0.5, 1.0, 0.5];
+            let all = |_: &[Slot], _: ItemId| true;
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            policy.choose(&scored, 1, &mut { all }, &mut rng)[0].item.0
+        };
+        assert_eq!(best(&policy, [0, 1]), 1, "{}", policy.version());
+        policy.rename(|item| (item.0 == 1).then_some(ItemId(7)));
+        assert_eq!((policy.goods(), best(&policy, [1, 7])), (vec![ItemId(7)], 7), "{}", policy.version());
+    }
+}

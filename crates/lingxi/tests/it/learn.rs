@@ -134,3 +134,33 @@ fn a_policy_that_does_not_learn_says_so() {
     let told = policy(&shop);
     assert_eq!((&told["Learns"], told["Version"].as_str()), (&json!(false), Some("greedy/1")));
 }
+
+#[test]
+fn what_was_learnt_goes_on_over_a_build_and_a_policy_of_another_kind_begins_with_all_that_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    files(folder.path(), 1.0);
+    let shop = Served::start(folder.path());
+    for at in 0..5 {
+        let user = format!("tea-lover-{at}");
+        let shown = slate(&shop, &user);
+        buys(&shop, &user, &shown[at], &format!("{at}"));
+    }
+    let (before, _) = until(&shop, "all is learnt", 15, |told| told["Lessons"] == 50);
+    shop.post("/api/builds", &json!({}));
+    let began = Instant::now();
+    while shop.get("/api/builds")["Kept"].as_array().unwrap().len() < 2 || !shop.get("/api/builds")["Running"].is_null()
+    {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(fingerprint(&policy(&shop)), fingerprint(&before));
+    let shown = slate(&shop, "soap-lover-1");
+    buys(&shop, "soap-lover-1", &shown[0], "after the build");
+    until(&shop, "it learns on", 5, |told| told["Lessons"].as_u64() > Some(50));
+    drop(shop);
+    let recipe = std::fs::read_to_string(folder.path().join("recipe.toml")).unwrap();
+    std::fs::write(folder.path().join("recipe.toml"), recipe.replace("\"thompson\"", "\"ucb\"")).unwrap();
+    let shop = Served::start(folder.path());
+    let (told, _) = until(&shop, "it reads the store", 15, |told| told["Lessons"] == 60);
+    assert!(told["Version"].as_str().unwrap().starts_with("ucb("), "{told}");
+}
