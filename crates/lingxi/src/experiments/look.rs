@@ -6,11 +6,11 @@
 
 use super::measure::Metric;
 use super::{GuardrailConfig, Kept, Stopped};
-use lingxi_eval::experiment::analysis::{AnalysisConfig, Comparison, NamedArm};
+use lingxi_eval::experiment::analysis::{AnalysisConfig, Comparison};
 use lingxi_eval::experiment::guard::{Guardrail, judge};
 use lingxi_eval::experiment::ratio::{self, RatioCheck};
 use lingxi_eval::experiment::sequential::Sequential;
-use lingxi_eval::experiment::{Verdict, analyse};
+use lingxi_eval::experiment::{Running, Verdict};
 
 /// What an experiment says.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,9 +64,9 @@ pub fn look(kept: &Kept) -> Look {
     let meant: Vec<f64> = going.iter().map(|&arm| shares[arm]).collect();
     let ratio = ratio::check_always(&counts, &meant, ratio::ALPHA).ok();
     let measured = |(place, metric): (usize, &Metric)| {
-        let fresh = compare(kept, &going, &shares, place);
+        let fresh = compare(kept, place);
         let of_arm = |arm: usize| match &kept.arms[arm].stopped {
-            Some(stopped) => stopped.said.iter().find(|(said, _)| said == metric).map(|(_, said)| said.clone()),
+            Some(stopped) => stopped.said(*metric),
             None => fresh.iter().find(|comparison| comparison.arm == config.arms[arm].name).cloned(),
         };
         Measured { metric: *metric, compared: (1..kept.arms.len()).map(of_arm).collect() }
@@ -80,20 +80,19 @@ pub fn look(kept: &Kept) -> Look {
     Look { ratio, metrics, guardrails }
 }
 
-/// The arms that go on beside the control, of the metric at `place`; empty while an arm is too small.
-fn compare(kept: &Kept, going: &[usize], shares: &[f64], place: usize) -> Vec<Comparison> {
+/// The arms that go on beside the control, of the metric at `place`; empty while an arm is too small. The risk is divided
+/// among the metrics, and among the arms that there were at the start.
+fn compare(kept: &Kept, place: usize) -> Vec<Comparison> {
     let config = &kept.config;
-    let named = |&arm: &usize| {
-        let totals = kept.arms[arm].totals.get(place).copied().unwrap_or_default();
-        NamedArm { arm: config.arms[arm].name.clone(), share: shares[arm], totals }
-    };
-    let arms: Vec<NamedArm> = going.iter().map(named).collect();
-    // The risk is divided among metrics and arms, and stays divided as it was at the start: stopping an arm changes nothing.
-    let (tests, metrics) = ((kept.arms.len() - 1) as f64, config.metrics.len() as f64);
-    let alpha = config.alpha / metrics * (going.len() as f64 - 1.0) / tests;
+    let alpha = config.alpha / config.metrics.len() as f64;
     let sequential = Sequential { alpha, tightest: config.shoppers as f64, first: config.first };
-    let how = AnalysisConfig { sequential, guardrail: Guardrail::default() };
-    analyse(&arms, &how).map_or_else(|_| Vec::new(), |analysis| analysis.comparisons)
+    let mut running = Running {
+        experiment: config.deal(),
+        config: AnalysisConfig { sequential, guardrail: Guardrail::default() },
+        totals: kept.arms.iter().map(|arm| arm.totals.get(place).copied().unwrap_or_default()).collect(),
+        stopped: kept.arms.iter().map(|arm| arm.stopped.as_ref()?.said(config.metrics[place])).collect(),
+    };
+    running.look().ok().flatten().map_or_else(Vec::new, |analysis| analysis.comparisons)
 }
 
 fn standing(

@@ -60,6 +60,13 @@ pub struct Stopped {
     pub said: Vec<(Metric, Comparison)>,
 }
 
+impl Stopped {
+    /// What it said last of a metric.
+    pub fn said(&self, metric: Metric) -> Option<Comparison> {
+        self.said.iter().find(|(said, _)| *said == metric).map(|(_, comparison)| comparison.clone())
+    }
+}
+
 impl Kept {
     /// Whether it deals shoppers.
     pub fn runs(&self) -> bool {

@@ -2,6 +2,9 @@
 
 use crate::shop::{NOW, Server};
 use crate::whole::{Served, files};
+use lingxi::experiments::{Deeds, ExperimentConfig, Metric, config};
+use lingxi::store::{Met, NewEvent, Shown, ShownSlot, Store, StoreOptions, Trial};
+use lingxi_data::EventKind;
 use lingxi_decide::PolicyConfig;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -283,6 +286,56 @@ fn what_shoppers_did_before_they_were_met_takes_its_part_off_the_variance() {
     let of = |metric: usize| said["Metrics"][metric]["Compared"][0]["VarianceSaved"].as_f64().unwrap();
     assert!(of(1) > 0.9, "of what they spend nearly all is habit: {said}");
     assert_eq!(of(0), 0.0, "all of them bought before, and all buy now");
+}
+
+#[test]
+fn counting_slates_and_events_costs_the_store_microseconds() {
+    if std::env::var_os("LINGXI_SLOW").is_none() {
+        println!("SKIPPED: slow; set LINGXI_SLOW=1");
+        return;
+    }
+    const SLATES: usize = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("s"), StoreOptions::default()).unwrap();
+    let mut config: ExperimentConfig = toml::from_str(config::EXAMPLE).unwrap();
+    config.metrics = Metric::ALL.to_vec();
+    store.experiment(&Trial::Start { config: Box::new(config), at: NOW }).unwrap();
+    let id = store.read(|r| r.experiments()).unwrap()[0].id;
+    let microseconds = |met: bool| {
+        let began = Instant::now();
+        for i in 0..SLATES {
+            let slot =
+                |item: usize| ShownSlot { item: format!("tea-{item}"), score: 1.0, propensity: 1.0, explored: false };
+            let (user, at, seed, first) = (format!("{met}-{}", i % 5000), NOW, 1, 0);
+            let slots = (0..10).map(slot).collect();
+            let (policy, snapshot) = ("greedy/1".into(), "00".into());
+            let shown = Shown { id: store.next_decision_id(), user, at, policy, snapshot, seed, first, slots };
+            let of = Met { experiment: id, arm: i % 5000 % 3, before: Deeds::default(), ms: 1.0 };
+            store.record_in(shown, if met { vec![of] } else { Vec::new() }).unwrap();
+        }
+        store.flush().unwrap();
+        let slates = began.elapsed();
+        let began = Instant::now();
+        let event = |i: usize| NewEvent {
+            user: format!("{met}-{}", i % 5000),
+            item: format!("tea-{}", i % 10),
+            kind: EventKind::Buy,
+            value: 1.0,
+            at: NOW,
+            comment: None,
+            key: None,
+        };
+        (0..SLATES / 1000)
+            .for_each(|batch| drop(store.append((0..1000).map(|i| event(1000 * batch + i)).collect()).unwrap()));
+        [slates, began.elapsed()].map(|took| took.as_secs_f64() * 1e6 / SLATES as f64)
+    };
+    let ([slate, event], [slate_counted, event_counted]) = (microseconds(false), microseconds(true));
+    println!("a slate {slate:.1} µs, counted {slate_counted:.1}; an event {event:.1} µs, counted {event_counted:.1}");
+    let began = Instant::now();
+    (0..100).for_each(|_| assert_eq!(store.read(|r| r.experiments()).unwrap().len(), 1));
+    let look = began.elapsed().as_secs_f64() * 1e4;
+    println!("a look at {SLATES} slates of 5000 shoppers {look:.0} µs");
+    assert!(slate_counted < slate + 200.0 && event_counted < event + 200.0 && look < 5000.0);
 }
 
 /// What the store logged: shopper and policy.
