@@ -4,7 +4,7 @@
 //! intervals that hold however often one looks, the state of every guardrail, and which arms must be stopped. It costs a few
 //! sums per arm, whatever was logged.
 
-use super::measure::Metric;
+use super::measure::Measure;
 use super::{GuardrailConfig, Kept, Stopped};
 use lingxi_eval::experiment::analysis::{AnalysisConfig, Comparison};
 use lingxi_eval::experiment::guard::{Guardrail, judge};
@@ -27,7 +27,7 @@ pub struct Look {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
     /// Which.
-    pub metric: Metric,
+    pub metric: Measure,
     /// Each arm beside the control, the control left out; `None` while there is nothing to compare. A stopped arm says what it
     /// said last.
     pub compared: Vec<Option<Comparison>>,
@@ -63,7 +63,7 @@ pub fn look(kept: &Kept) -> Look {
     let counts: Vec<u64> = going.iter().map(|&arm| kept.arms[arm].totals.first().map_or(0, |t| t.n)).collect();
     let meant: Vec<f64> = going.iter().map(|&arm| shares[arm]).collect();
     let ratio = ratio::check_always(&counts, &meant, ratio::ALPHA).ok();
-    let measured = |(place, metric): (usize, &Metric)| {
+    let measured = |(place, metric): (usize, &Measure)| {
         let fresh = compare(kept, place);
         let of_arm = |arm: usize| match &kept.arms[arm].stopped {
             Some(stopped) => stopped.said(*metric),
@@ -120,7 +120,7 @@ fn standing(
 }
 
 /// The interval as a gain: turned round where less is better.
-pub fn gain(metric: Metric, [low, high]: [f64; 2]) -> [f64; 2] {
+pub fn gain(metric: Measure, [low, high]: [f64; 2]) -> [f64; 2] {
     if metric.less_is_better() { [-high, -low] } else { [low, high] }
 }
 
@@ -158,7 +158,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    fn kept(metrics: &[Metric], arms: usize) -> Kept {
+    fn kept(metrics: &[Measure], arms: usize) -> Kept {
         let mut config: ExperimentConfig = toml::from_str(config::EXAMPLE).unwrap();
         config.arms.truncate(arms);
         config.arms.iter_mut().for_each(|arm| arm.share = 1.0);
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn where_nothing_differs_no_more_is_called_than_promised_though_shoppers_act_on_and_somebody_looks_always() {
         let called = |seed: u64| {
-            let (mut crowd, mut kept) = (Crowd::new(seed), kept(&[Metric::Conversion, Metric::Value], 3));
+            let (mut crowd, mut kept) = (Crowd::new(seed), kept(&[Measure::Conversion, Measure::Value], 3));
             (0..3000).any(|step| {
                 crowd.step(&mut kept, 0.0);
                 step % 20 == 0 && {
@@ -228,14 +228,14 @@ mod tests {
 
     #[test]
     fn an_arm_that_loses_is_stopped_and_from_then_on_says_what_it_said_last() {
-        let (mut crowd, mut kept) = (Crowd::new(1), kept(&[Metric::Conversion, Metric::Clicks], 3));
+        let (mut crowd, mut kept) = (Crowd::new(1), kept(&[Measure::Conversion, Measure::Clicks], 3));
         let stops = (0..6000).find_map(|step| {
             crowd.step(&mut kept, 0.8);
             let losing = if step % 20 == 0 { look(&kept).losing(&kept, step) } else { Vec::new() };
             (!losing.is_empty()).then_some(losing)
         });
         let [(arm, stopped)] = <[_; 1]>::try_from(stops.expect("it is stopped")).expect("only one loses");
-        assert_eq!((arm, stopped.by, stopped.said.len()), (1, Metric::Conversion, 2));
+        assert_eq!((arm, stopped.by, stopped.said.len()), (1, Measure::Conversion, 2));
         assert!(stopped.why.starts_with("conversion: surely worse"), "{}", stopped.why);
         let last = stopped.said[0].1.clone();
         kept.arms[1].stopped = Some(stopped);
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn more_of_what_a_shop_wants_less_of_is_a_loss_and_arms_of_wrong_sizes_stop_nothing() {
-        let mut kept = kept(&[Metric::Latency], 2);
+        let mut kept = kept(&[Measure::Latency], 2);
         let fill = |kept: &mut Kept, arm: usize, n: u32, slow: f64| {
             (0..n).for_each(|i| kept.arms[arm].totals[0].add(slow + f64::from(i % 7), 0.0));
         };

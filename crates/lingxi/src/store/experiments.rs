@@ -5,7 +5,7 @@
 
 use super::changing::CLOCK_SLACK;
 use super::record::{NewEvent, Shown};
-use crate::experiments::{Deeds, ExperimentConfig, Metric, Stopped};
+use crate::experiments::{Deeds, ExperimentConfig, Measure, Stopped};
 use lingxi_data::EventKind;
 use lingxi_eval::experiment::ArmTotals;
 use rusqlite::{Connection, Result, Row, params};
@@ -198,9 +198,10 @@ pub fn forget(connection: &Connection, user: &str) -> Result<()> {
 
 /// Where a shopper was met and counts; of one experiment, or of all that run.
 fn members(connection: &Connection, user: &str, experiment: Option<i64>) -> Result<Vec<Member>> {
+    // CROSS JOIN keeps this order: a row for each of a few experiments, not all that were met in them.
     let sql = "SELECT met.experiment, met.arm, since, within, deeds, before
-               FROM experiments JOIN met ON met.experiment = id AND user = ?1
-                    JOIN arms ON arms.experiment = id AND arms.arm = met.arm
+               FROM experiments CROSS JOIN met ON met.experiment = id AND user = ?1
+                    CROSS JOIN arms ON arms.experiment = id AND arms.arm = met.arm
                WHERE ended IS NULL AND stopped IS NULL AND (?2 IS NULL OR id = ?2)";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![user, experiment], |row| {
@@ -242,7 +243,7 @@ impl Member {
 fn move_totals(
     connection: &Connection,
     (experiment, arm): (i64, i64),
-    by: impl Fn(Metric, &mut ArmTotals),
+    by: impl Fn(Measure, &mut ArmTotals),
 ) -> Result<()> {
     let mut statement = connection.prepare_cached(
         "SELECT metric, n, mean, before, squares, squares_before, products FROM arm_totals WHERE experiment = ? AND arm = ?",
@@ -253,7 +254,7 @@ fn move_totals(
          WHERE experiment = ?1 AND arm = ?2 AND metric = ?3",
     )?;
     for (name, old) in all.collect::<Result<Vec<_>>>()? {
-        let Some(metric) = Metric::parse(&name) else { continue };
+        let Some(metric) = Measure::parse(&name) else { continue };
         let mut new = old;
         by(metric, &mut new);
         if new != old {

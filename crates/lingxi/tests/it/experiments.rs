@@ -2,7 +2,7 @@
 
 use crate::shop::{NOW, Server};
 use crate::whole::{Served, files};
-use lingxi::experiments::{Deeds, ExperimentConfig, Metric, config};
+use lingxi::experiments::{Deeds, ExperimentConfig, Measure, config};
 use lingxi::store::{Met, NewEvent, Shown, ShownSlot, Store, StoreOptions, Trial};
 use lingxi_data::EventKind;
 use lingxi_decide::PolicyConfig;
@@ -298,7 +298,7 @@ fn counting_slates_and_events_costs_the_store_microseconds() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&dir.path().join("s"), StoreOptions::default()).unwrap();
     let mut config: ExperimentConfig = toml::from_str(config::EXAMPLE).unwrap();
-    config.metrics = Metric::ALL.to_vec();
+    config.metrics = Measure::ALL.to_vec();
     store.experiment(&Trial::Start { config: Box::new(config), at: NOW }).unwrap();
     let id = store.read(|r| r.experiments()).unwrap()[0].id;
     let microseconds = |met: bool| {
