@@ -128,6 +128,9 @@ pub fn meet(connection: &Connection, shown: &Shown, met: &Met) -> Result<()> {
         return Ok(());
     }
     let known = members(connection, &shown.user, Some(met.experiment))?.pop();
+    if known.as_ref().is_some_and(|known| !known.counts(shown.at)) {
+        return Ok(());
+    }
     let mut deeds = known.as_ref().map_or_else(Deeds::default, |known| known.deeds);
     // A page past the end of what there is says nothing of the slate.
     deeds.see(shown.slots.is_empty() && shown.first == 0, met.ms);

@@ -109,7 +109,7 @@ DROP TABLE slots;
 /// What version 5 added.
 const EXPERIMENTS: &str = "
 CREATE TABLE experiments (
-    id      INTEGER PRIMARY KEY,
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given again: slates may be on their way
     name    TEXT NOT NULL UNIQUE,
     body    TEXT NOT NULL,                      -- JSON: the experiment as it was started
     within  INTEGER,                            -- seconds after the first slate in which acts count
