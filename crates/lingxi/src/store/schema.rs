@@ -144,6 +144,7 @@ CREATE TABLE met (                              -- who was met in which arm, and
     user       TEXT NOT NULL,
     arm        INTEGER NOT NULL,
     since      INTEGER NOT NULL,                -- unix seconds
+    after      INTEGER NOT NULL,                -- the last event that had arrived
     deeds      TEXT NOT NULL,                   -- JSON
     before     TEXT NOT NULL,                   -- JSON
     PRIMARY KEY (experiment, user),
