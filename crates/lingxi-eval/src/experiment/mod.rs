@@ -7,8 +7,8 @@
 //! takes, [`null_tests`] holds the promised risk against simulated A/A tests. [`effect`] asks of a log without an
 //! experiment what being recommended does, [`effect_trials`] holds that against simulated logs whose truth is known.
 //!
-//! All of it is plain data and pure functions: a server keeps one [`Running`] per experiment, adds to it as shoppers
-//! come, and asks for an [`Analysis`] whenever somebody looks.
+//! All of it is plain data and pure functions: a server keeps the totals of each arm, and asks a [`Running`] for an
+//! [`Analysis`] whenever somebody looks.
 
 pub mod analysis;
 pub mod assign;

@@ -3,7 +3,7 @@
 //! The text of a TOML file or the body of a request comes in, a checked [`ExperimentConfig`] goes out, or [`Wrong`]: the place,
 //! what fits there, what came and what to do.
 
-use super::measure::Metric;
+use super::measure::Measure;
 use lingxi_decide::PolicyConfig;
 use lingxi_eval::experiment::{Arm, Experiment};
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ pub struct ExperimentConfig {
     pub arms: Vec<ArmConfig>,
     /// What is measured.
     #[serde(default = "usual_metrics")]
-    pub metrics: Vec<Metric>,
+    pub metrics: Vec<Measure>,
     /// What stops an arm.
     #[serde(default)]
     pub guardrails: Vec<GuardrailConfig>,
@@ -82,7 +82,7 @@ pub struct ArmConfig {
 #[serde(deny_unknown_fields)]
 pub struct GuardrailConfig {
     /// One of the metrics.
-    pub metric: Metric,
+    pub metric: Measure,
     /// The loss that is tolerated, as a part of the control's mean.
     pub tolerated: f64,
 }
@@ -95,8 +95,8 @@ fn everybody() -> [f64; 2] {
     [0.0, 1.0]
 }
 
-fn usual_metrics() -> Vec<Metric> {
-    vec![Metric::Conversion]
+fn usual_metrics() -> Vec<Measure> {
+    vec![Measure::Conversion]
 }
 
 fn usual_alpha() -> f64 {
@@ -212,7 +212,7 @@ impl ExperimentConfig {
 
     fn check_measures(&self) -> Result<(), Wrong> {
         if self.metrics.is_empty() {
-            return wrong("metrics", Metric::ALL.map(Metric::name).join(", "), "none");
+            return wrong("metrics", Measure::ALL.map(Measure::name).join(", "), "none");
         }
         for (i, metric) in self.metrics.iter().enumerate() {
             if self.metrics[..i].contains(metric) {
@@ -357,9 +357,9 @@ mod tests {
         let cold = "kind = \"softmax\"\ntemperature = 0.0";
         check(&|c| c.arms[1].policy = policy(cold), "arms[1].policy.temperature", "positive");
         check(&|c| c.metrics.clear(), "metrics", "conversion");
-        check(&|c| c.metrics.push(Metric::Value), "metrics", "each metric once");
-        check(&|c| c.guardrails[1].metric = Metric::Latency, "guardrails[1].metric", "one of the metrics");
-        check(&|c| c.guardrails[1].metric = Metric::Conversion, "guardrails[1].metric", "one guardrail");
+        check(&|c| c.metrics.push(Measure::Value), "metrics", "each metric once");
+        check(&|c| c.guardrails[1].metric = Measure::Latency, "guardrails[1].metric", "one of the metrics");
+        check(&|c| c.guardrails[1].metric = Measure::Conversion, "guardrails[1].metric", "one guardrail");
         check(&|c| c.guardrails[0].tolerated = -0.1, "guardrails[0].tolerated", "part of the control");
         check(&|c| c.alpha = 0.0, "alpha", "a risk");
         check(&|c| c.shoppers = 1, "shoppers", "100");

@@ -4,13 +4,13 @@
 //! intervals that hold however often one looks, the state of every guardrail, and which arms must be stopped. It costs a few
 //! sums per arm, whatever was logged.
 
-use super::measure::Metric;
+use super::measure::Measure;
 use super::{GuardrailConfig, Kept, Stopped};
-use lingxi_eval::experiment::analysis::{AnalysisConfig, Comparison, NamedArm};
+use lingxi_eval::experiment::analysis::{AnalysisConfig, Comparison};
 use lingxi_eval::experiment::guard::{Guardrail, judge};
 use lingxi_eval::experiment::ratio::{self, RatioCheck};
 use lingxi_eval::experiment::sequential::Sequential;
-use lingxi_eval::experiment::{Verdict, analyse};
+use lingxi_eval::experiment::{Running, Verdict};
 
 /// What an experiment says.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +27,7 @@ pub struct Look {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
     /// Which.
-    pub metric: Metric,
+    pub metric: Measure,
     /// Each arm beside the control, the control left out; `None` while there is nothing to compare. A stopped arm says what it
     /// said last.
     pub compared: Vec<Option<Comparison>>,
@@ -63,10 +63,10 @@ pub fn look(kept: &Kept) -> Look {
     let counts: Vec<u64> = going.iter().map(|&arm| kept.arms[arm].totals.first().map_or(0, |t| t.n)).collect();
     let meant: Vec<f64> = going.iter().map(|&arm| shares[arm]).collect();
     let ratio = ratio::check_always(&counts, &meant, ratio::ALPHA).ok();
-    let measured = |(place, metric): (usize, &Metric)| {
-        let fresh = compare(kept, &going, &shares, place);
+    let measured = |(place, metric): (usize, &Measure)| {
+        let fresh = compare(kept, place);
         let of_arm = |arm: usize| match &kept.arms[arm].stopped {
-            Some(stopped) => stopped.said.iter().find(|(said, _)| said == metric).map(|(_, said)| said.clone()),
+            Some(stopped) => stopped.said(*metric),
             None => fresh.iter().find(|comparison| comparison.arm == config.arms[arm].name).cloned(),
         };
         Measured { metric: *metric, compared: (1..kept.arms.len()).map(of_arm).collect() }
@@ -80,20 +80,19 @@ pub fn look(kept: &Kept) -> Look {
     Look { ratio, metrics, guardrails }
 }
 
-/// The arms that go on beside the control, of the metric at `place`; empty while an arm is too small.
-fn compare(kept: &Kept, going: &[usize], shares: &[f64], place: usize) -> Vec<Comparison> {
+/// The arms that go on beside the control, of the metric at `place`; empty while an arm is too small. The risk is divided
+/// among the metrics, and among the arms that there were at the start.
+fn compare(kept: &Kept, place: usize) -> Vec<Comparison> {
     let config = &kept.config;
-    let named = |&arm: &usize| {
-        let totals = kept.arms[arm].totals.get(place).copied().unwrap_or_default();
-        NamedArm { arm: config.arms[arm].name.clone(), share: shares[arm], totals }
-    };
-    let arms: Vec<NamedArm> = going.iter().map(named).collect();
-    // The risk is divided among metrics and arms, and stays divided as it was at the start: stopping an arm changes nothing.
-    let (tests, metrics) = ((kept.arms.len() - 1) as f64, config.metrics.len() as f64);
-    let alpha = config.alpha / metrics * (going.len() as f64 - 1.0) / tests;
+    let alpha = config.alpha / config.metrics.len() as f64;
     let sequential = Sequential { alpha, tightest: config.shoppers as f64, first: config.first };
-    let how = AnalysisConfig { sequential, guardrail: Guardrail::default() };
-    analyse(&arms, &how).map_or_else(|_| Vec::new(), |analysis| analysis.comparisons)
+    let mut running = Running {
+        experiment: config.deal(),
+        config: AnalysisConfig { sequential, guardrail: Guardrail::default() },
+        totals: kept.arms.iter().map(|arm| arm.totals.get(place).copied().unwrap_or_default()).collect(),
+        stopped: kept.arms.iter().map(|arm| arm.stopped.as_ref()?.said(config.metrics[place])).collect(),
+    };
+    running.look().ok().flatten().map_or_else(Vec::new, |analysis| analysis.comparisons)
 }
 
 fn standing(
@@ -121,7 +120,7 @@ fn standing(
 }
 
 /// The interval as a gain: turned round where less is better.
-pub fn gain(metric: Metric, [low, high]: [f64; 2]) -> [f64; 2] {
+pub fn gain(metric: Measure, [low, high]: [f64; 2]) -> [f64; 2] {
     if metric.less_is_better() { [-high, -low] } else { [low, high] }
 }
 
@@ -159,7 +158,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    fn kept(metrics: &[Metric], arms: usize) -> Kept {
+    fn kept(metrics: &[Measure], arms: usize) -> Kept {
         let mut config: ExperimentConfig = toml::from_str(config::EXAMPLE).unwrap();
         config.arms.truncate(arms);
         config.arms.iter_mut().for_each(|arm| arm.share = 1.0);
@@ -208,7 +207,7 @@ mod tests {
     #[test]
     fn where_nothing_differs_no_more_is_called_than_promised_though_shoppers_act_on_and_somebody_looks_always() {
         let called = |seed: u64| {
-            let (mut crowd, mut kept) = (Crowd::new(seed), kept(&[Metric::Conversion, Metric::Value], 3));
+            let (mut crowd, mut kept) = (Crowd::new(seed), kept(&[Measure::Conversion, Measure::Value], 3));
             (0..3000).any(|step| {
                 crowd.step(&mut kept, 0.0);
                 step % 20 == 0 && {
@@ -229,14 +228,14 @@ mod tests {
 
     #[test]
     fn an_arm_that_loses_is_stopped_and_from_then_on_says_what_it_said_last() {
-        let (mut crowd, mut kept) = (Crowd::new(1), kept(&[Metric::Conversion, Metric::Clicks], 3));
+        let (mut crowd, mut kept) = (Crowd::new(1), kept(&[Measure::Conversion, Measure::Clicks], 3));
         let stops = (0..6000).find_map(|step| {
             crowd.step(&mut kept, 0.8);
             let losing = if step % 20 == 0 { look(&kept).losing(&kept, step) } else { Vec::new() };
             (!losing.is_empty()).then_some(losing)
         });
         let [(arm, stopped)] = <[_; 1]>::try_from(stops.expect("it is stopped")).expect("only one loses");
-        assert_eq!((arm, stopped.by, stopped.said.len()), (1, Metric::Conversion, 2));
+        assert_eq!((arm, stopped.by, stopped.said.len()), (1, Measure::Conversion, 2));
         assert!(stopped.why.starts_with("conversion: surely worse"), "{}", stopped.why);
         let last = stopped.said[0].1.clone();
         kept.arms[1].stopped = Some(stopped);
@@ -250,7 +249,7 @@ mod tests {
 
     #[test]
     fn more_of_what_a_shop_wants_less_of_is_a_loss_and_arms_of_wrong_sizes_stop_nothing() {
-        let mut kept = kept(&[Metric::Latency], 2);
+        let mut kept = kept(&[Measure::Latency], 2);
         let fill = |kept: &mut Kept, arm: usize, n: u32, slow: f64| {
             (0..n).for_each(|i| kept.arms[arm].totals[0].add(slow + f64::from(i % 7), 0.0));
         };

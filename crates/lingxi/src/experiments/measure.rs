@@ -1,7 +1,7 @@
 //! What is measured of a shopper in an experiment?
 //!
 //! What a shopper did since they were first met ([`Deeds`], sums of which each event moves a few) comes in, one number per
-//! [`Metric`] goes out. The same of what they did before they were met is what CUPED takes off.
+//! [`Measure`] goes out. The same of what they did before they were met is what CUPED takes off.
 
 use lingxi_data::{EventKind, Rows};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// One number of a shopper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Metric {
+pub enum Measure {
     /// Whether they bought anything.
     Conversion,
     /// The sum of the values of what they bought: units, or money where the shop sends money.
@@ -22,40 +22,41 @@ pub enum Metric {
     Latency,
 }
 
-impl Metric {
+impl Measure {
     /// All of them.
-    pub const ALL: [Metric; 5] = [Metric::Conversion, Metric::Value, Metric::Clicks, Metric::Empty, Metric::Latency];
+    pub const ALL: [Measure; 5] =
+        [Measure::Conversion, Measure::Value, Measure::Clicks, Measure::Empty, Measure::Latency];
 
     /// As people write it.
     pub fn name(self) -> &'static str {
         match self {
-            Metric::Conversion => "conversion",
-            Metric::Value => "value",
-            Metric::Clicks => "clicks",
-            Metric::Empty => "empty",
-            Metric::Latency => "latency",
+            Measure::Conversion => "conversion",
+            Measure::Value => "value",
+            Measure::Clicks => "clicks",
+            Measure::Empty => "empty",
+            Measure::Latency => "latency",
         }
     }
 
-    /// Back from [`Metric::name`].
-    pub fn parse(name: &str) -> Option<Metric> {
-        Metric::ALL.into_iter().find(|metric| metric.name() == name)
+    /// Back from [`Measure::name`].
+    pub fn parse(name: &str) -> Option<Measure> {
+        Measure::ALL.into_iter().find(|metric| metric.name() == name)
     }
 
     /// Whether a shop wants less of it.
     pub fn less_is_better(self) -> bool {
-        matches!(self, Metric::Empty | Metric::Latency)
+        matches!(self, Measure::Empty | Measure::Latency)
     }
 
     /// The number of a shopper who did this.
     pub fn of(self, deeds: &Deeds) -> f64 {
         let per_slate = |sum: f64| if deeds.slates > 0.0 { sum / deeds.slates } else { 0.0 };
         match self {
-            Metric::Conversion => f64::from(u8::from(deeds.buys > 0.0)),
-            Metric::Value => deeds.value,
-            Metric::Clicks => deeds.clicks,
-            Metric::Empty => per_slate(deeds.empty),
-            Metric::Latency => per_slate(deeds.ms),
+            Measure::Conversion => f64::from(u8::from(deeds.buys > 0.0)),
+            Measure::Value => deeds.value,
+            Measure::Clicks => deeds.clicks,
+            Measure::Empty => per_slate(deeds.empty),
+            Measure::Latency => per_slate(deeds.ms),
         }
     }
 }
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn each_metric_says_what_its_name_says() {
         let mut deeds = Deeds::default();
-        assert!(Metric::ALL.iter().all(|metric| metric.of(&deeds) == 0.0), "who did nothing has nothing");
+        assert!(Measure::ALL.iter().all(|metric| metric.of(&deeds) == 0.0), "who did nothing has nothing");
         deeds.act(EventKind::Buy, 3.0, false);
         deeds.act(EventKind::Buy, 2.0, true);
         deeds.act(EventKind::Click, 1.0, true);
@@ -123,7 +124,7 @@ mod tests {
         deeds.act(EventKind::Rate, 5.0, true);
         deeds.see(true, 4.0);
         deeds.see(false, 2.0);
-        assert_eq!(Metric::ALL.map(|metric| metric.of(&deeds)), [1.0, 5.0, 1.0, 0.5, 3.0]);
-        assert!(Metric::ALL.iter().all(|metric| Metric::parse(metric.name()) == Some(*metric)));
+        assert_eq!(Measure::ALL.map(|metric| metric.of(&deeds)), [1.0, 5.0, 1.0, 0.5, 3.0]);
+        assert!(Measure::ALL.iter().all(|metric| Measure::parse(metric.name()) == Some(*metric)));
     }
 }

@@ -12,7 +12,7 @@ pub mod running;
 
 pub use config::{ArmConfig, ExperimentConfig, GuardrailConfig, Wrong};
 pub use look::{Look, look};
-pub use measure::{Deeds, Metric};
+pub use measure::{Deeds, Measure};
 pub use running::{Dealt, Experiments};
 
 use lingxi_eval::experiment::ArmTotals;
@@ -53,11 +53,18 @@ pub struct Stopped {
     /// Unix seconds.
     pub at: i64,
     /// The metric whose guardrail stopped it.
-    pub by: Metric,
+    pub by: Measure,
     /// In words.
     pub why: String,
     /// What it said last, of each metric.
-    pub said: Vec<(Metric, Comparison)>,
+    pub said: Vec<(Measure, Comparison)>,
+}
+
+impl Stopped {
+    /// What it said last of a metric.
+    pub fn said(&self, metric: Measure) -> Option<Comparison> {
+        self.said.iter().find(|(said, _)| *said == metric).map(|(_, comparison)| comparison.clone())
+    }
 }
 
 impl Kept {

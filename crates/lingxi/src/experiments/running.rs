@@ -125,7 +125,7 @@ impl Dealt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiments::{ExperimentConfig, KeptArm, Metric, Stopped, config};
+    use crate::experiments::{ExperimentConfig, KeptArm, Measure, Stopped, config};
 
     fn kept(id: i64, name: &str, layer: &str) -> Kept {
         let config: ExperimentConfig = toml::from_str(config::EXAMPLE).unwrap();
@@ -152,7 +152,7 @@ mod tests {
             assert_eq!(dealt.met(Rows::default(), Duration::from_millis(2))[0].arm, at);
         }
         let gone = arms[2][0].clone();
-        one.arms[2].stopped = Some(Stopped { at: 1, by: Metric::Conversion, why: "it lost".into(), said: Vec::new() });
+        one.arms[2].stopped = Some(Stopped { at: 1, by: Measure::Conversion, why: "it lost".into(), said: Vec::new() });
         experiments.put(std::slice::from_ref(&one));
         let dealt = experiments.deal(&gone);
         assert!(

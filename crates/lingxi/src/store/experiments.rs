@@ -5,7 +5,7 @@
 
 use super::changing::CLOCK_SLACK;
 use super::record::{NewEvent, Shown};
-use crate::experiments::{Deeds, ExperimentConfig, Metric, Stopped};
+use crate::experiments::{Deeds, ExperimentConfig, Measure, Stopped};
 use lingxi_data::EventKind;
 use lingxi_eval::experiment::ArmTotals;
 use rusqlite::{Connection, Result, Row, params};
@@ -115,36 +115,34 @@ struct Member {
     experiment: i64,
     arm: i64,
     since: i64,
+    after: i64,
     within: Option<i64>,
     deeds: Deeds,
     before: Deeds,
 }
 
-/// Counts a slate.
-pub fn meet(connection: &Connection, shown: &Shown, met: &Met) -> Result<()> {
+/// Counts a slate; `last` is the last event that had arrived.
+pub fn meet(connection: &Connection, shown: &Shown, met: &Met, last: i64) -> Result<()> {
     let goes_on = "SELECT 1 FROM arms JOIN experiments ON id = experiment
                    WHERE experiment = ? AND arm = ? AND stopped IS NULL AND ended IS NULL";
     if !connection.prepare_cached(goes_on)?.exists(params![met.experiment, met.arm as i64])? {
         return Ok(());
     }
     let known = members(connection, &shown.user, Some(met.experiment))?.pop();
+    if known.as_ref().is_some_and(|known| !known.counts(shown.at)) {
+        return Ok(());
+    }
     let mut deeds = known.as_ref().map_or_else(Deeds::default, |known| known.deeds);
     // A page past the end of what there is says nothing of the slate.
     deeds.see(shown.slots.is_empty() && shown.first == 0, met.ms);
     match known {
         Some(known) => known.did(connection, &shown.user, deeds),
         None => {
-            let insert = "INSERT INTO met (experiment, user, arm, since, deeds, before) VALUES (?, ?, ?, ?, ?, ?)";
-            let (now, before) = (json!(deeds).to_string(), json!(met.before).to_string());
-            let arm = met.arm as i64;
-            connection.prepare_cached(insert)?.execute(params![
-                met.experiment,
-                shown.user,
-                arm,
-                shown.at,
-                now,
-                before
-            ])?;
+            let insert =
+                "INSERT INTO met (experiment, user, arm, since, after, deeds, before) VALUES (?, ?, ?, ?, ?, ?, ?)";
+            let (now, before, arm) = (json!(deeds).to_string(), json!(met.before).to_string(), met.arm as i64);
+            let row = params![met.experiment, shown.user, arm, shown.at, last, now, before];
+            connection.prepare_cached(insert)?.execute(row)?;
             move_totals(connection, (met.experiment, arm), |metric, totals| {
                 totals.add(metric.of(&deeds), metric.of(&met.before));
             })
@@ -168,16 +166,16 @@ pub fn act(connection: &Connection, event: &NewEvent, answers: bool) -> Result<(
 pub fn recount(connection: &Connection, user: &str) -> Result<()> {
     for member in members(connection, user, None)? {
         let mut deeds = Deeds { buys: 0.0, value: 0.0, clicks: 0.0, ..member.deeds };
-        let sql = "SELECT kind, value, at, EXISTS (SELECT 1 FROM feedback WHERE event = seq) FROM events
-                   WHERE user = ? AND at BETWEEN ? AND ?";
+        let sql = "SELECT kind, value, EXISTS (SELECT 1 FROM feedback WHERE event = seq) FROM events
+                   WHERE user = ? AND at BETWEEN ? AND ? AND seq > ? ORDER BY seq";
         let mut events = connection.prepare_cached(sql)?;
         let (from, to) = (member.since - CLOCK_SLACK, member.within.map_or(i64::MAX, |within| member.since + within));
-        let mut rows = events.query(params![user, from, to])?;
+        let mut rows = events.query(params![user, from, to, member.after])?;
         while let Some(row) = rows.next()? {
             let kind = EventKind::parse(row.get_ref(0)?.as_str()?).unwrap_or(EventKind::Other);
             let value: f64 = row.get(1)?;
             if value != 0.0 || kind == EventKind::Rate {
-                deeds.act(kind, value, row.get(3)?);
+                deeds.act(kind, value, row.get(2)?);
             }
         }
         member.did(connection, user, deeds)?;
@@ -198,14 +196,15 @@ pub fn forget(connection: &Connection, user: &str) -> Result<()> {
 
 /// Where a shopper was met and counts; of one experiment, or of all that run.
 fn members(connection: &Connection, user: &str, experiment: Option<i64>) -> Result<Vec<Member>> {
-    let sql = "SELECT met.experiment, met.arm, since, within, deeds, before
-               FROM experiments JOIN met ON met.experiment = id AND user = ?1
-                    JOIN arms ON arms.experiment = id AND arms.arm = met.arm
+    // CROSS JOIN keeps this order: a row for each of a few experiments, not all that were met in them.
+    let sql = "SELECT met.experiment, met.arm, since, after, within, deeds, before
+               FROM experiments CROSS JOIN met ON met.experiment = id AND user = ?1
+                    CROSS JOIN arms ON arms.experiment = id AND arms.arm = met.arm
                WHERE ended IS NULL AND stopped IS NULL AND (?2 IS NULL OR id = ?2)";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![user, experiment], |row| {
-        let (experiment, arm, since, within) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-        Ok(Member { experiment, arm, since, within, deeds: deeds(row, 4)?, before: deeds(row, 5)? })
+        let (experiment, arm, since, after, within) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+        Ok(Member { experiment, arm, since, after, within, deeds: deeds(row, 5)?, before: deeds(row, 6)? })
     })?;
     rows.collect()
 }
@@ -242,7 +241,7 @@ impl Member {
 fn move_totals(
     connection: &Connection,
     (experiment, arm): (i64, i64),
-    by: impl Fn(Metric, &mut ArmTotals),
+    by: impl Fn(Measure, &mut ArmTotals),
 ) -> Result<()> {
     let mut statement = connection.prepare_cached(
         "SELECT metric, n, mean, before, squares, squares_before, products FROM arm_totals WHERE experiment = ? AND arm = ?",
@@ -253,7 +252,7 @@ fn move_totals(
          WHERE experiment = ?1 AND arm = ?2 AND metric = ?3",
     )?;
     for (name, old) in all.collect::<Result<Vec<_>>>()? {
-        let Some(metric) = Metric::parse(&name) else { continue };
+        let Some(metric) = Measure::parse(&name) else { continue };
         let mut new = old;
         by(metric, &mut new);
         if new != old {

@@ -135,7 +135,7 @@ CREATE TABLE policies (
 /// What version 6 added.
 const EXPERIMENTS: &str = "
 CREATE TABLE experiments (
-    id      INTEGER PRIMARY KEY,
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given again: slates may be on their way
     name    TEXT NOT NULL UNIQUE,
     body    TEXT NOT NULL,                      -- JSON: the experiment as it was started
     within  INTEGER,                            -- seconds after the first slate in which acts count
@@ -170,6 +170,7 @@ CREATE TABLE met (                              -- who was met in which arm, and
     user       TEXT NOT NULL,
     arm        INTEGER NOT NULL,
     since      INTEGER NOT NULL,                -- unix seconds
+    after      INTEGER NOT NULL,                -- the last event that had arrived
     deeds      TEXT NOT NULL,                   -- JSON
     before     TEXT NOT NULL,                   -- JSON
     PRIMARY KEY (experiment, user),

@@ -3,7 +3,7 @@
 use super::error::{Result, StoreError};
 use super::experiments::totals;
 use super::reader::{Reader, not_ours, read_error};
-use crate::experiments::{ExperimentConfig, Kept, KeptArm, Metric, Stopped};
+use crate::experiments::{ExperimentConfig, Kept, KeptArm, Measure, Stopped};
 use lingxi_eval::experiment::ArmTotals;
 use std::collections::HashMap;
 
@@ -50,7 +50,7 @@ impl Reader {
                 return Err(StoreError::Read(format!("experiment {}: its arms are not all there", kept.config.name)));
             }
             for (arm, of_arm) in kept.arms.iter_mut().enumerate() {
-                let mut sum = |metric: &Metric| sums.remove(&(kept.id, arm, metric.name().to_owned()));
+                let mut sum = |metric: &Measure| sums.remove(&(kept.id, arm, metric.name().to_owned()));
                 of_arm.totals = kept.config.metrics.iter().map(|metric| sum(metric).unwrap_or_default()).collect();
             }
             Ok(kept)

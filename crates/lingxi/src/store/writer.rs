@@ -194,7 +194,7 @@ impl Tried {
             Job::Decision(shown, met) => {
                 let stored = alone(transaction, |t| {
                     insert_decision(t, &shown)?;
-                    met.iter().try_for_each(|met| experiments::meet(t, &shown, met))
+                    met.iter().try_for_each(|met| experiments::meet(t, &shown, met, known.last))
                 });
                 *if stored.is_ok() { &mut self.decisions } else { &mut self.lost } += 1;
                 stored.err()

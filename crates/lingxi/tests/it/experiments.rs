@@ -2,7 +2,13 @@
 
 use crate::shop::{NOW, Server};
 use crate::whole::{Served, files};
+use lingxi::experiments::{Deeds, ExperimentConfig, Measure, config};
+use lingxi::store::{Change, Erasure, Met, NewEvent, Shown, ShownSlot, Store, StoreOptions, Trial};
+use lingxi_data::EventKind;
 use lingxi_decide::PolicyConfig;
+use lingxi_eval::experiment::ArmTotals;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -283,6 +289,147 @@ fn what_shoppers_did_before_they_were_met_takes_its_part_off_the_variance() {
     let of = |metric: usize| said["Metrics"][metric]["Compared"][0]["VarianceSaved"].as_f64().unwrap();
     assert!(of(1) > 0.9, "of what they spend nearly all is habit: {said}");
     assert_eq!(of(0), 0.0, "all of them bought before, and all buy now");
+}
+
+/// What is kept of everybody who was met: experiment, arm, deeds, what they did before, and what the events say they bought.
+fn everybody(store: &Path, within: i64) -> Vec<(i64, usize, Deeds, Deeds, [f64; 2])> {
+    let connection = rusqlite::Connection::open(store).unwrap();
+    let sql = "SELECT experiment, arm, deeds, before, (SELECT json_array(count(*), coalesce(sum(value), 0)) FROM events
+                   WHERE events.user = met.user AND kind = 'buy' AND seq > after AND at BETWEEN since - 60 AND since + ?)
+               FROM met ORDER BY experiment, user";
+    let mut rows = connection.prepare(sql).unwrap();
+    let json = |text: String| serde_json::from_str(&text).unwrap();
+    let row = |row: &rusqlite::Row<'_>| {
+        let bought: [f64; 2] = serde_json::from_str(&row.get::<_, String>(4)?).unwrap();
+        Ok((row.get(0)?, row.get::<_, i64>(1)? as usize, json(row.get(2)?), json(row.get(3)?), bought))
+    };
+    rows.query_map([within], row).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn whatever_happens_the_sums_are_those_of_the_shoppers_and_the_shoppers_those_of_the_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let store = Store::open(&path, StoreOptions::default()).unwrap();
+    let mut config: ExperimentConfig = toml::from_str(config::EXAMPLE).unwrap();
+    config.metrics = Measure::ALL.to_vec();
+    config.within_hours = Some(2.0);
+    for (name, layer) in [("one", "ranking"), ("two", "page")] {
+        let config = Box::new(ExperimentConfig { name: name.into(), layer: layer.into(), ..config.clone() });
+        store.experiment(&Trial::Start { config, at: NOW }).unwrap();
+    }
+    let kept = store.read(|r| r.experiments()).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    for step in 0..4000 {
+        let user = format!("u{}", rng.random_range(0..12));
+        let (at, item) = (NOW + i64::from(step), format!("tea-{}", rng.random_range(0..6)));
+        let early = rng.random_range(0..120);
+        let event = |kind, key| NewEvent {
+            user: user.clone(),
+            item: item.clone(),
+            kind,
+            value: 0.5 + (step % 7) as f32,
+            at: at - early,
+            comment: None,
+            key,
+        };
+        let change = match rng.random_range(0..100) {
+            0..40 => {
+                let slot = ShownSlot { item: item.clone(), score: 1.0, propensity: 1.0, explored: false };
+                let (id, policy, snapshot) = (store.next_decision_id(), "greedy/1".into(), "00".into());
+                let slots = if step % 11 == 0 { Vec::new() } else { vec![slot] };
+                let shown = Shown { id, user: user.clone(), at, policy, snapshot, seed: 1, first: 0, slots };
+                let before = Deeds { buys: f64::from(step % 4), value: f64::from(step % 5), ..Deeds::default() };
+                let dealt = kept.iter().filter_map(|kept| Some((kept.id, kept.config.deal().arm(&user)?)));
+                let met = dealt.map(|(experiment, arm)| Met { experiment, arm, before, ms: f64::from(step % 13) });
+                store.record_in(shown, met.collect()).unwrap();
+                continue;
+            }
+            40..80 => {
+                Change::Insert(event([EventKind::Buy, EventKind::Click, EventKind::View][step as usize % 3], None))
+            }
+            80..86 => Change::Insert(event(EventKind::Buy, Some(format!("key-{}", rng.random_range(0..9))))),
+            86..92 => Change::Replace { event: event(EventKind::Buy, None), logged: false },
+            92..98 => Change::Erase {
+                what: Erasure { user: user.clone(), item: Some(item.clone()), kind: None },
+                logged: false,
+            },
+            _ => Change::Forget(user.clone()),
+        };
+        let (tell, told) = std::sync::mpsc::channel();
+        store.change_then(vec![change], at, move |done| tell.send(done).unwrap()).unwrap();
+        told.recv().unwrap().unwrap();
+    }
+    let kept = store.read(|r| r.experiments()).unwrap();
+    store.close();
+    let everybody = everybody(&path, 7200);
+    assert!(everybody.len() > 12, "{}", everybody.len());
+    for (_, _, deeds, _, bought) in &everybody {
+        assert!(deeds.buys == bought[0] && (deeds.value - bought[1]).abs() < 1e-6, "{deeds:?} {bought:?}");
+    }
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-6 * (1.0 + b.abs());
+    for kept in &kept {
+        for (arm, of_arm) in kept.arms.iter().enumerate() {
+            for (metric, got) in kept.config.metrics.iter().zip(&of_arm.totals) {
+                let mut sum = ArmTotals::default();
+                let members = everybody.iter().filter(|row| (row.0, row.1) == (kept.id, arm));
+                members.for_each(|row| sum.add(metric.of(&row.2), metric.of(&row.3)));
+                let same = got.n == sum.n && close(got.mean, sum.mean) && close(got.before, sum.before);
+                let same = same && close(got.squares, sum.squares) && close(got.products, sum.products);
+                assert!(same && close(got.squares_before, sum.squares_before), "{metric:?}: {got:?} {sum:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn counting_slates_and_events_costs_the_store_microseconds() {
+    if std::env::var_os("LINGXI_SLOW").is_none() {
+        println!("SKIPPED: slow; set LINGXI_SLOW=1");
+        return;
+    }
+    const SLATES: usize = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("s"), StoreOptions::default()).unwrap();
+    let mut config: ExperimentConfig = toml::from_str(config::EXAMPLE).unwrap();
+    config.metrics = Measure::ALL.to_vec();
+    store.experiment(&Trial::Start { config: Box::new(config), at: NOW }).unwrap();
+    let id = store.read(|r| r.experiments()).unwrap()[0].id;
+    let microseconds = |met: bool| {
+        let began = Instant::now();
+        for i in 0..SLATES {
+            let slot =
+                |item: usize| ShownSlot { item: format!("tea-{item}"), score: 1.0, propensity: 1.0, explored: false };
+            let (user, at, seed, first) = (format!("{met}-{}", i % 5000), NOW, 1, 0);
+            let slots = (0..10).map(slot).collect();
+            let (policy, snapshot) = ("greedy/1".into(), "00".into());
+            let shown = Shown { id: store.next_decision_id(), user, at, policy, snapshot, seed, first, slots };
+            let of = Met { experiment: id, arm: i % 5000 % 3, before: Deeds::default(), ms: 1.0 };
+            store.record_in(shown, if met { vec![of] } else { Vec::new() }).unwrap();
+        }
+        store.flush().unwrap();
+        let slates = began.elapsed();
+        let began = Instant::now();
+        let event = |i: usize| NewEvent {
+            user: format!("{met}-{}", i % 5000),
+            item: format!("tea-{}", i % 10),
+            kind: EventKind::Buy,
+            value: 1.0,
+            at: NOW,
+            comment: None,
+            key: None,
+        };
+        (0..SLATES / 1000)
+            .for_each(|batch| drop(store.append((0..1000).map(|i| event(1000 * batch + i)).collect()).unwrap()));
+        [slates, began.elapsed()].map(|took| took.as_secs_f64() * 1e6 / SLATES as f64)
+    };
+    let ([slate, event], [slate_counted, event_counted]) = (microseconds(false), microseconds(true));
+    println!("a slate {slate:.1} µs, counted {slate_counted:.1}; an event {event:.1} µs, counted {event_counted:.1}");
+    let began = Instant::now();
+    (0..100).for_each(|_| assert_eq!(store.read(|r| r.experiments()).unwrap().len(), 1));
+    let look = began.elapsed().as_secs_f64() * 1e4;
+    println!("a look at {SLATES} slates of 5000 shoppers {look:.0} µs");
+    assert!(slate_counted < slate + 200.0 && event_counted < event + 200.0 && look < 5000.0);
 }
 
 /// What the store logged: shopper and policy.

@@ -1,7 +1,7 @@
 //! The shapes of an experiment: as it is sent, and as it is answered.
 
 use super::schemas::{closed, kind, open, perhaps};
-use crate::experiments::Metric;
+use crate::experiments::Measure;
 use crate::experiments::config::{MAX_ABOUT, MAX_NAME, MOST_ARMS};
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub(super) fn sent() -> Value {
     let number = |low: f64, high: f64| json!({"type": "number", "minimum": low, "maximum": high});
     let name = json!({"type": "string", "maxLength": MAX_NAME, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"});
-    let metric = json!({"enum": Metric::ALL.map(Metric::name)});
+    let metric = json!({"enum": Measure::ALL.map(Measure::name)});
     let above_zero = |most: f64| json!({"type": "number", "exclusiveMinimum": 0, "maximum": most});
     let named = |name: &str, field: Option<(&str, Value)>| {
         let fields: Vec<(&str, Value)> = field.into_iter().collect();
@@ -27,7 +27,7 @@ pub(super) fn sent() -> Value {
     let guardrail = [("metric", metric.clone()), ("tolerated", number(0.0, 100.0))];
     let some = |of: Value, least: usize, most: usize| json!({"type": "array", "items": of, "minItems": least, "maxItems": most});
     let whole = |least: u64| json!({"type": "integer", "minimum": least, "maximum": 1_000_000_000});
-    let mut metrics = some(metric, 1, Metric::ALL.len());
+    let mut metrics = some(metric, 1, Measure::ALL.len());
     metrics["uniqueItems"] = json!(true);
     let mut hours = above_zero(87_600.0);
     hours["type"] = json!(["number", "null"]);
@@ -38,7 +38,7 @@ pub(super) fn sent() -> Value {
         ("part", some(number(0.0, 1.0), 2, 2)),
         ("arms", some(closed(&["name", "share"], &arm, None), 2, MOST_ARMS)),
         ("metrics", metrics),
-        ("guardrails", some(closed(&["metric", "tolerated"], &guardrail, None), 0, Metric::ALL.len())),
+        ("guardrails", some(closed(&["metric", "tolerated"], &guardrail, None), 0, Measure::ALL.len())),
         ("alpha", number(1e-6, 0.5)),
         ("shoppers", whole(100)),
         ("first", whole(30)),
