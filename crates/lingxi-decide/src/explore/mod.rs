@@ -7,8 +7,9 @@
 //!
 //! One file per policy, with paper and equations: [`greedy`], [`epsilon_greedy`], [`softmax`] and [`square_cb`] draw,
 //! [`ucb`], [`lin_ucb`] are optimistic, [`thompson`] and [`neural`] sample from what they believe. What the last five know
-//! is plain data: it can be saved, read back and replayed to the same bits. [`budget`] keeps places for interests that are
-//! new to the shopper, whatever the policy; [`features`] is what learning policies see, [`drift`] watches what it brings; [`Explorer`] is the policy of a recipe with all that it learnt.
+//! is plain data: it can be saved, read back and replayed to the same bits. [`own`] is what single goods are worth beyond their
+//! features. [`budget`] keeps places for interests that are new to the shopper, whatever the policy; [`features`] is what
+//! learning policies see, [`drift`] watches what that brings; [`Explorer`] is the policy of a recipe with all that it learnt.
 
 mod budget;
 mod config;

@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use std::time::Instant;
 
 /// The arm that stands as the result, if it was played.
-const MAIN: &str = "lin-ucb + new interests";
+const MAIN: &str = "thompson";
+/// Learns as that one does, and never explores.
+const UNEXPLORING: &str = "learnt greedy";
 
 /// Answers `lingxi simulate`.
 ///
@@ -67,6 +69,9 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     }
     say(&summary(&simulated, scale))?;
     say(&rows(&simulated))?;
+    if let Some((more, [low, high])) = explored(&simulated) {
+        say(&format!("exploring brought {MAIN} {more:+.4} [{low:+.4}, {high:+.4}] clicks a slate over {UNEXPLORING}"))?;
+    }
     Ok(say(&format!("{seconds:.0} s; curves with --svg FILE, all figures with --json"))?)
 }
 
@@ -83,6 +88,12 @@ fn outcomes(simulated: &Simulated) -> (&Outcome, &Outcome) {
     let of = |name: &str| simulated.arms.iter().find(|arm| arm.name == name);
     let base = of(BASE).or(simulated.arms.first()).expect("the base is always played");
     (of(MAIN).unwrap_or(base), base)
+}
+
+/// What exploring brought per slate: the main arm less the one that learns alike and never explores, with the interval.
+fn explored(simulated: &Simulated) -> Option<(f64, [f64; 2])> {
+    let of = |name: &str| simulated.arms.iter().find(|arm| arm.name == name);
+    Some(against(of(MAIN)?, of(UNEXPLORING)?))
 }
 
 fn row(outcome: &Outcome, base: &Outcome) -> Value {
@@ -111,6 +122,12 @@ fn line(name: &str, simulated: &Simulated, scale: Scale, seconds: f64) -> Result
     line.others.push(json!({ "kind": "next interest", "metrics": &simulated.foretold }));
     if let Some(calibration) = &simulated.calibration {
         line.others.push(json!({ "kind": "interests", "metrics": calibration }));
+    }
+    if let Some((more, interval)) = explored(simulated) {
+        line.others.push(json!({
+            "kind": "exploring", "model": MAIN, "base": UNEXPLORING,
+            "metrics": { "reward_over_base": more }, "interval": { "reward_over_base": interval },
+        }));
     }
     for outcome in &simulated.arms {
         let mut arm = row(outcome, base);

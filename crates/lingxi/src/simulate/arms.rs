@@ -35,7 +35,7 @@ const OWN: Option<f64> = Some(50.0);
 
 /// Chosen, as the other settings, on the shoppers of seed 2; those of seed 1 are what is reported.
 fn optimism() -> LinUcbConfig {
-    LinUcbConfig { alpha: 0.1, own: OWN, ..LinUcbConfig::default() }
+    LinUcbConfig { alpha: 0.3, own: OWN, ..LinUcbConfig::default() }
 }
 
 /// All that are compared, in the order of the table.
@@ -62,7 +62,9 @@ pub fn all() -> Vec<Arm> {
         ),
         arm("square-cb", square),
         Arm { places: 1, ..arm("greedy + new interests", PolicyConfig::Greedy {}) },
+        Arm { places: 1, ..arm("learnt greedy + new interests", learnt) },
         Arm { places: 1, ..arm("lin-ucb + new interests", optimist) },
+        Arm { places: 1, ..arm("thompson + new interests", PolicyConfig::Thompson(thompson)) },
         Arm { rerank: varied, ..arm("lin-ucb + dpp 0.3", optimist) },
     ]
 }
