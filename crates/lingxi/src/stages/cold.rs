@@ -21,6 +21,8 @@ use lingxi_eval::{Case, EvalConfig, Goods, Report, cases, evaluate, slices};
 const METRIC: &str = "recall@20";
 /// Share of the known goods' figure that validation may pay; the bar on test is one percent.
 const MAY_COST: f64 = 0.005;
+/// Cases of validation that strengths are tried on, spread over the shoppers.
+const TRIED_ON: usize = 3_000;
 /// Strengths that are tried, for texts and for what is inherited.
 const TEXTS: [f32; 6] = [0.0, 0.25, 0.5, 1.0, 2.0, 4.0];
 const INHERITED: [f32; 6] = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0];
@@ -75,10 +77,15 @@ impl Run<'_> {
     fn choose(&self, model: &mut ItemModel) -> Result<[f32; 2]> {
         let stage =
             self.site.progress.stage("choose", Some((TEXTS.len() * INHERITED.len()) as u64), Unit::Of("strengths"));
-        let figure = |model: &ItemModel, held: &Holdout| -> Result<f64> {
-            Ok(self.report(model, "validation", &cases(held, &self.recipe.evaluate.masks[0]), 0)?.metrics[METRIC])
+        let some = |held: &Holdout| {
+            let all = cases(held, &self.recipe.evaluate.masks[0]);
+            let step = all.len().div_ceil(TRIED_ON).max(1);
+            all.into_iter().step_by(step).collect::<Vec<_>>()
         };
-        let (new, known) = (&self.split.split.valid, &self.split.warm_valid);
+        let figure = |model: &ItemModel, asked: &[Case<'_>]| -> Result<f64> {
+            Ok(self.report(model, "validation", asked, 0)?.metrics[METRIC])
+        };
+        let (new, known) = (&some(&self.split.split.valid)[..], &some(&self.split.warm_valid)[..]);
         model.weigh_newcomers(0.0, 0.0);
         let whole = figure(model, known)?;
         let (mut most, mut best) = (f64::NEG_INFINITY, [0.0; 2]);

@@ -5,8 +5,10 @@ use crate::progress::Unit;
 use crate::recipe::Models;
 use crate::shelf::Shelf;
 use crate::site::Site;
+use crate::stages::encode::Meaning;
 use crate::stages::fit::{Lessons, Named, file};
 use anyhow::Result;
+use lingxi_behaviour::graph::joint::{self, Joint, JointConfig};
 use lingxi_behaviour::graph::train::Epoch;
 use lingxi_behaviour::graph::{FoldIn, gat, gcn, lightgcn, spectral};
 use lingxi_behaviour::knowledge::{Triples, embedding, walk};
@@ -62,6 +64,9 @@ pub fn fit_web(models: &Models, lessons: Lessons<'_>, site: &Site) -> Result<Vec
         let key = key(lessons, config, site);
         rows.push(kept("gat", key, &|events, said| Ok(gat::fit(config, events, site.seed, said)?))?);
     }
+    if let (Some(config), Some(meaning)) = (&models.joint, lessons.meaning) {
+        rows.push(fit_joint(config, meaning, lessons, site)?);
+    }
     if let Some(config) = &models.knowledge {
         let triples = triples(lessons)?;
         let key = key(lessons, config, site);
@@ -77,6 +82,23 @@ pub fn fit_web(models: &Models, lessons: Lessons<'_>, site: &Site) -> Result<Vec
         rows.push(kept("embedding", key, fit)?);
     }
     Ok(rows)
+}
+
+fn fit_joint(config: &JointConfig, meaning: &Meaning, lessons: Lessons<'_>, site: &Site) -> Result<Named> {
+    let key = Shelf::key(&[lessons.key, meaning.key], &(config, site.seed));
+    let make = || {
+        let stage = site.progress.stage("joint", None, Unit::Of("epochs"));
+        let events = lessons.events.for_purpose(Purpose::Training);
+        let model = joint::fit(config, &events, &meaning.vectors, site.seed, &mut |epoch, epochs, _| {
+            stage.set_total(epochs as u64);
+            stage.set(epoch as u64);
+        })?;
+        stage.finish("");
+        Ok(model)
+    };
+    let load = |folder: &Path| Ok(Joint::load(&file(folder))?);
+    let (model, _) = site.shelf.get("joint", key, load, make, |m, folder| Ok(m.save(&file(folder))?))?;
+    Ok(Named { name: "joint".into(), model: Arc::new(model) })
 }
 
 /// Names a model by its events, its settings and the seed.
