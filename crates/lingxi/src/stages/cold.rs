@@ -73,26 +73,28 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Cases enough to choose by.
+    fn some<'c>(&self, held: &'c Holdout) -> Vec<Case<'c>> {
+        let all = cases(held, &self.recipe.evaluate.masks[0]);
+        let step = all.len().div_ceil(TRIED_ON).max(1);
+        all.into_iter().step_by(step).collect()
+    }
+
     /// The strengths with the most new goods found on validation at little cost.
     fn choose(&self, model: &mut ItemModel) -> Result<[f32; 2]> {
         let stage =
             self.site.progress.stage("choose", Some((TEXTS.len() * INHERITED.len()) as u64), Unit::Of("strengths"));
-        let some = |held: &Holdout| {
-            let all = cases(held, &self.recipe.evaluate.masks[0]);
-            let step = all.len().div_ceil(TRIED_ON).max(1);
-            all.into_iter().step_by(step).collect::<Vec<_>>()
-        };
         let figure = |model: &ItemModel, asked: &[Case<'_>]| -> Result<f64> {
             Ok(self.report(model, "validation", asked, 0)?.metrics[METRIC])
         };
-        let (new, known) = (&some(&self.split.split.valid)[..], &some(&self.split.warm_valid)[..]);
+        let (new, known) = (self.some(&self.split.split.valid), self.some(&self.split.warm_valid));
         model.weigh_newcomers(0.0, 0.0);
-        let whole = figure(model, known)?;
+        let whole = figure(model, &known)?;
         let (mut most, mut best) = (f64::NEG_INFINITY, [0.0; 2]);
         for (at, (text, inherited)) in TEXTS.iter().flat_map(|t| INHERITED.iter().map(move |i| (*t, *i))).enumerate() {
             model.weigh_newcomers(text, inherited);
-            let found = figure(model, new)?;
-            if found > most && figure(model, known)? >= (1.0 - MAY_COST) * whole {
+            let found = figure(model, &new)?;
+            if found > most && figure(model, &known)? >= (1.0 - MAY_COST) * whole {
                 (most, best) = (found, [text, inherited]);
             }
             stage.set(at as u64 + 1);
@@ -111,11 +113,11 @@ impl Run<'_> {
             Ok(report)
         };
         model.weigh_newcomers(chosen[0], chosen[1]);
-        let result = row(model, "item model, new goods", &new)?;
+        let result = row(&*model, "item model, new goods", &new)?;
         let by_text = row(nearest, "nearest text, new goods", &new)?;
-        let with = row(model, "item model, known goods", &known)?;
+        let with = row(&*model, "item model, known goods", &known)?;
         model.weigh_newcomers(0.0, 0.0);
-        let without = row(model, "item model that knows no new goods, known goods", &known)?;
+        let without = row(&*model, "item model that knows no new goods, known goods", &known)?;
         let times_nearest = result.metrics[METRIC] / by_text.metrics[METRIC].max(f64::MIN_POSITIVE);
         let warm_loss = 1.0 - with.metrics[METRIC] / without.metrics[METRIC].max(f64::MIN_POSITIVE);
         let mut groups = Vec::new();
