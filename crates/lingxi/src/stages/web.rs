@@ -140,11 +140,13 @@ fn next(nodes: &mut u32) -> u32 {
     *nodes - 1
 }
 
+/// A column's name and the value of each item.
+type Column<'a> = (String, Box<dyn Iterator<Item = Option<&'a str>> + 'a>);
+
 /// The columns of the catalogue that say which goods are of a kind, with the value of each item.
-fn columns<'a>(catalog: &'a Catalog) -> Vec<(String, Box<dyn Iterator<Item = Option<&'a str>> + 'a>)> {
+fn columns(catalog: &Catalog) -> Vec<Column<'_>> {
     let category = |c: &Option<lingxi_data::CategoryId>| c.and_then(|c| catalog.categories.name(c.0));
-    let mut columns: Vec<(String, Box<dyn Iterator<Item = Option<&'a str>> + 'a>)> =
-        vec![(CATEGORY.into(), Box::new(catalog.category.iter().map(category)))];
+    let mut columns: Vec<Column<'_>> = vec![(CATEGORY.into(), Box::new(catalog.category.iter().map(category)))];
     for attribute in &catalog.attributes {
         let values = attribute.values.iter().map(|v| Some(v.as_str()).filter(|v| !v.is_empty()));
         columns.push((attribute.name.clone(), Box::new(values)));
