@@ -17,7 +17,7 @@
 
 mod network;
 mod train;
-mod whiten;
+pub(crate) mod whiten;
 
 use crate::error::{Result, require, same_length};
 use crate::history::{HistoryWeights, Past};

@@ -8,7 +8,7 @@ use crate::failure::UserError;
 use crate::learner::LearnConfig;
 use lingxi_behaviour::alignment::AlignmentConfig;
 use lingxi_behaviour::blend::WeightSearch;
-use lingxi_behaviour::graph::{GatConfig, GcnConfig, LightGcnConfig, SpectralConfig};
+use lingxi_behaviour::graph::{GatConfig, GcnConfig, JointConfig, LightGcnConfig, SpectralConfig};
 use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::ItemModelConfig;
 use lingxi_behaviour::knowledge::{EmbeddingConfig, KnowledgeConfig};
@@ -100,6 +100,8 @@ pub struct Models {
     pub gcn: Option<GcnConfig>,
     /// Representations that decide whom to listen to.
     pub gat: Option<GatConfig>,
+    /// Graph and language in one score; only where goods have text.
+    pub joint: Option<JointConfig>,
     /// What is near along complements, substitutes, brands and categories.
     pub knowledge: Option<KnowledgeConfig>,
     /// The same knowledge as vectors, with what followed what.
@@ -120,6 +122,7 @@ impl Default for Models {
             lightgcn: None,
             gcn: None,
             gat: None,
+            joint: None,
             knowledge: None,
             embedding: None,
             rating: None,

@@ -146,13 +146,23 @@ impl FoldIn {
 
     /// The scores of all items for one past.
     fn row(&self, past: &[Past], out: &mut [f32]) {
-        let Tables { dim, from, to } = &self.tables;
         out.fill(0.0);
-        if *dim > 0 {
-            let mut shopper = vec![0.0; *dim];
-            past.iter().for_each(|p| axpy(self.scale * p.weight, table_row(from, *dim, p.item), &mut shopper));
-            matmul_nt(&shopper, to, out, 1, self.n_items, *dim);
+        if self.tables.dim > 0 {
+            matmul_nt(&self.shopper(past), &self.tables.to, out, 1, self.n_items, self.tables.dim);
         }
+        self.walk(past, out);
+    }
+
+    /// Where a past places the shopper among the tables.
+    fn shopper(&self, past: &[Past]) -> Vec<f32> {
+        let Tables { dim, from, .. } = &self.tables;
+        let mut shopper = vec![0.0; *dim];
+        past.iter().for_each(|p| axpy(self.scale * p.weight, table_row(from, *dim, p.item), &mut shopper));
+        shopper
+    }
+
+    /// Adds what the links say of all items.
+    fn walk(&self, past: &[Past], out: &mut [f32]) {
         let start = past.iter().map(|p| (p.item.index(), self.scale * p.weight));
         self.links.walk(start, |node, value| {
             if let Some(out) = out.get_mut(node) {
@@ -258,9 +268,14 @@ impl Score for FoldIn {
 
     fn score(&self, context: &Context<'_>, items: &[ItemId], out: &mut [f32]) {
         let past = self.past(context);
-        let mut row = vec![0.0; self.n_items];
-        self.row(&past, &mut row);
-        items.iter().zip(out).for_each(|(item, out)| *out = row.get(item.index()).copied().unwrap_or(0.0));
+        let (shopper, Tables { dim, to, .. }) = (self.shopper(&past), &self.tables);
+        let mut linked = vec![0.0; self.matrix_items()];
+        self.walk(&past, &mut linked);
+        for (item, out) in items.iter().zip(out) {
+            let known = *dim > 0 && item.index() < self.n_items;
+            let close = if known { dot(&shopper, table_row(to, *dim, *item)) } else { 0.0 };
+            *out = close + linked.get(item.index()).copied().unwrap_or(0.0);
+        }
     }
 
     fn score_all(&self, contexts: &[Context<'_>], out: &mut [f32]) {

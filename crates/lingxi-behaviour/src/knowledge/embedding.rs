@@ -18,7 +18,7 @@
 use crate::error::{Result, require, same_length};
 use crate::graph::fold_in::{FoldIn, Links, Tables, Voice};
 use crate::history::HistoryWeights;
-use crate::knowledge::Triples;
+use crate::knowledge::triples::{RelationWeight, Triples, weigh};
 use lingxi_data::Events;
 use lingxi_kernels::{dot, gather, matmul_nn, matmul_nt, matmul_tn, scatter_add};
 use lingxi_train::{AdamW, AdamWConfig};
@@ -27,7 +27,6 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Name of the relation from an item to what the same shopper took next.
 pub const NEXT: &str = "next";
@@ -55,9 +54,9 @@ pub struct EmbeddingConfig {
     pub geometry: Geometry,
     /// Length of a vector, even; default 64.
     pub dim: usize,
-    /// Weight by relation when a shopper asks, at least 0; one that is not named has weight 1. Against the direction of the
+    /// Weight by relation when a shopper asks; one that is not named counts once. Against the direction of the
     /// triples: the name with `-` before it. All are learned.
-    pub relations: BTreeMap<String, f32>,
+    pub relations: Vec<RelationWeight>,
     /// Triples in one step; default 4,096.
     pub batch: usize,
     /// Tails drawn for a step; default 1,024.
@@ -77,7 +76,7 @@ impl Default for EmbeddingConfig {
         EmbeddingConfig {
             geometry: Geometry::ComplEx,
             dim: 64,
-            relations: BTreeMap::new(),
+            relations: Vec::new(),
             batch: 4_096,
             negatives: 1_024,
             epochs: 15,
@@ -106,10 +105,6 @@ impl EmbeddingConfig {
         let rate = self.learning_rate;
         require(rate.is_finite() && rate > 0.0, "embedding.learning_rate", "a positive number", rate)?;
         require(self.decay.is_finite() && self.decay >= 0.0, "embedding.decay", "at least 0", self.decay)?;
-        for weight in self.relations.values() {
-            let usable = weight.is_finite() && *weight >= 0.0;
-            require(usable, "embedding.relations", "weights of at least 0", weight)?;
-        }
         self.history.validate()
     }
 }
@@ -129,6 +124,7 @@ pub fn fit(
     config.validate()?;
     same_length("fit embedding: goods of the triples", events.n_items(), triples.n_items())?;
     let (names, mut rows) = both_ways(triples, events);
+    let weights = weigh("embedding.relations", &config.relations, &names)?;
     let space = Space { geometry: config.geometry, dim: config.dim, nodes: triples.nodes(), relations: names.len() };
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut parameters = space.start(&mut rng);
@@ -151,7 +147,6 @@ pub fn fit(
         }
         progress(epoch, config.epochs, sum / steps as f64);
     }
-    let weights: Vec<f32> = names.iter().map(|name| config.relations.get(name).copied().unwrap_or(1.0)).collect();
     let tables = space.tables(&parameters, &weights, triples.n_items());
     Ok(FoldIn::new(Voice::Embedding, &config.history, Links::default(), tables, events))
 }

@@ -8,5 +8,5 @@ pub mod triples;
 pub mod walk;
 
 pub use embedding::EmbeddingConfig;
-pub use triples::Triples;
+pub use triples::{RelationWeight, Triples};
 pub use walk::KnowledgeConfig;

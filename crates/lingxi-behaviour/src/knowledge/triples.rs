@@ -1,6 +1,33 @@
 //! What is known, as `head, relation, tail` over nodes: the goods first, then whatever else is named (brands, categories).
 
-use crate::error::{BehaviourError, Result};
+use crate::error::{BehaviourError, Result, require};
+use serde::{Deserialize, Serialize};
+
+/// How much one relation counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelationWeight {
+    /// As the triples name it.
+    pub name: String,
+    /// At least 0; a relation that is not named counts once.
+    pub weight: f32,
+}
+
+/// The weight of each of the `known` relations.
+///
+/// # Errors
+/// [`BehaviourError::Config`] for a weight below 0 or a name that is not known.
+pub(crate) fn weigh(field: &'static str, weights: &[RelationWeight], known: &[String]) -> Result<Vec<f32>> {
+    for RelationWeight { name, weight } in weights {
+        require(weight.is_finite() && *weight >= 0.0, field, "weights of at least 0", weight)?;
+        if !known.contains(name) {
+            let got = format!("{name:?}, known: {}", known.join(", "));
+            return Err(BehaviourError::Config { field, expected: "relations of the triples", got });
+        }
+    }
+    let of = |name: &String| weights.iter().find(|w| w.name == *name).map_or(1.0, |w| w.weight);
+    Ok(known.iter().map(of).collect())
+}
 
 /// Triples over the nodes of one catalogue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

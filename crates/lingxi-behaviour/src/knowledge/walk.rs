@@ -10,22 +10,21 @@
 //! There is nothing to train, so a new item speaks and is spoken for as soon as its triples are there. Cost a request: the
 //! links of the nodes reached, for each power.
 
-use crate::error::{BehaviourError, Result, require, same_length};
+use crate::error::{Result, require, same_length};
 use crate::graph::fold_in::{FoldIn, Links, Tables, Voice};
 use crate::history::HistoryWeights;
-use crate::knowledge::Triples;
+use crate::knowledge::triples::{RelationWeight, Triples, weigh};
 use lingxi_data::Events;
 use lingxi_kernels::Csr;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// How knowledge is weighed and walked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KnowledgeConfig {
-    /// Weight by relation, at least 0; a relation that is not named has weight 1.
-    pub relations: BTreeMap<String, f32>,
+    /// Weight by relation; one that is not named counts once.
+    pub relations: Vec<RelationWeight>,
     /// Weight of what is reached in one step, two steps and so on; default 1 and 0.5.
     pub powers: Vec<f32>,
     /// How the history is weighed.
@@ -34,48 +33,39 @@ pub struct KnowledgeConfig {
 
 impl Default for KnowledgeConfig {
     fn default() -> Self {
-        KnowledgeConfig { relations: BTreeMap::new(), powers: vec![1.0, 0.5], history: HistoryWeights::default() }
+        KnowledgeConfig { relations: Vec::new(), powers: vec![1.0, 0.5], history: HistoryWeights::default() }
     }
 }
 
 impl KnowledgeConfig {
-    /// Checks the ranges of all fields, and that each relation is one of `known`.
+    /// Checks the ranges of all fields; the weight of each relation of `known`.
     ///
     /// # Errors
-    /// [`BehaviourError::Config`] names the field.
-    pub fn validate(&self, known: &[String]) -> Result<()> {
+    /// [`crate::BehaviourError::Config`] names the field.
+    pub fn validate(&self, known: &[String]) -> Result<Vec<f32>> {
         let usable = |x: &f32| x.is_finite() && *x >= 0.0;
-        for (name, weight) in &self.relations {
-            require(usable(weight), "knowledge.relations", "weights of at least 0", weight)?;
-            let named = || format!("{name:?}, known: {}", known.join(", "));
-            if !known.contains(name) {
-                let (field, expected) = ("knowledge.relations", "relations of the triples");
-                return Err(BehaviourError::Config { field, expected, got: named() });
-            }
-        }
         let some = (1..=8).contains(&self.powers.len()) && self.powers.iter().all(usable);
         require(some, "knowledge.powers", "one to eight weights of at least 0", format!("{:?}", self.powers))?;
-        self.history.validate()
+        self.history.validate()?;
+        weigh("knowledge.relations", &self.relations, known)
     }
 }
 
 /// Puts the relations together as one graph; `events` only say what the mean best score is.
 ///
 /// # Errors
-/// [`BehaviourError::Config`] for a value out of range or a relation that nobody knows; [`BehaviourError::Input`] if the triples are of
+/// [`crate::BehaviourError::Config`] for a value out of range or a relation that nobody knows; [`crate::BehaviourError::Input`] if the triples are of
 /// another catalogue.
 pub fn fit(config: &KnowledgeConfig, triples: &Triples, events: &Events<'_>) -> Result<FoldIn> {
-    config.validate(triples.relations())?;
+    let weights = config.validate(triples.relations())?;
     same_length("fit knowledge: goods of the triples", events.n_items(), triples.n_items())?;
-    let matrix = relation_graph(config, triples);
+    let matrix = relation_graph(&weights, triples);
     let links = Links { matrix, powers: config.powers.clone() };
     Ok(FoldIn::new(Voice::Knowledge, &config.history, links, Tables::default(), events))
 }
 
 /// `D^-1/2 (sum_r w_r A_r) D^-1/2`, with each pair of nodes once.
-fn relation_graph(config: &KnowledgeConfig, triples: &Triples) -> Csr {
-    let weigh = |name: &String| config.relations.get(name).copied().unwrap_or(1.0);
-    let weights: Vec<f32> = triples.relations().iter().map(weigh).collect();
+fn relation_graph(weights: &[f32], triples: &Triples) -> Csr {
     let mut links: Vec<(u32, u32, f32)> = Vec::with_capacity(2 * triples.rows().len());
     for &[head, relation, tail] in triples.rows().iter().filter(|[head, _, tail]| head != tail) {
         let weight = weights[relation as usize];
@@ -112,8 +102,7 @@ mod tests {
 
     #[test]
     fn the_graph_is_symmetric_weighs_relations_and_takes_from_nodes_of_many_links() {
-        let config = KnowledgeConfig { relations: [("substitute".into(), 0.5)].into(), ..Default::default() };
-        let graph = relation_graph(&config, &triples());
+        let graph = relation_graph(&[1.0, 0.5, 1.0], &triples());
         let entry = |i: usize, j: u32| {
             let (to, weights) = graph.row(i);
             to.iter().position(|t| *t == j).map_or(0.0, |at| weights[at])
@@ -129,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_relation_that_nobody_knows_is_named_with_the_known_ones() {
-        let config = KnowledgeConfig { relations: [("complements".into(), 1.0)].into(), ..Default::default() };
+        let relations = vec![RelationWeight { name: "complements".into(), weight: 1.0 }];
+        let config = KnowledgeConfig { relations, ..Default::default() };
         let why = config.validate(triples().relations()).unwrap_err().to_string();
         assert!(why.contains("complements") && why.contains("substitute"), "{why}");
     }

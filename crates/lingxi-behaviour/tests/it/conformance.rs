@@ -3,11 +3,22 @@
 use crate::shop::{GROUPS, Shop};
 use lingxi_behaviour::alignment::{self, Alignment, AlignmentConfig};
 use lingxi_behaviour::blend::Blend;
+use lingxi_behaviour::graph::joint::{self, Joint, JointLoss};
+use lingxi_behaviour::graph::loss::Loss;
+use lingxi_behaviour::graph::train::Training;
+use lingxi_behaviour::graph::{FoldIn, GatConfig, GcnConfig, JointConfig, LightGcnConfig, SpectralConfig};
+use lingxi_behaviour::graph::{gat, gcn, lightgcn, spectral};
 use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::{self, Form, ItemModel, ItemModelConfig};
+use lingxi_behaviour::knowledge::embedding::{self, Geometry};
+use lingxi_behaviour::knowledge::{EmbeddingConfig, KnowledgeConfig, Triples, walk};
+use lingxi_behaviour::nearest;
 use lingxi_behaviour::popularity::{self, Popularity, PopularityConfig};
+use lingxi_behaviour::trend::{self, Trend, TrendConfig};
 use lingxi_data::{Context, EventKind, ItemId, Rows, Score};
 use std::sync::Arc;
+
+use lingxi_data::Recall;
 
 fn shop() -> Shop {
     Shop::new(60, 48, 14, 3)
@@ -54,16 +65,79 @@ fn aligned(shop: &Shop) -> Alignment {
     alignment::fit(&config, &shop.events(), &shop.vectors, 5, &mut |_| {}).unwrap()
 }
 
+/// What is known of the shop: the category of each item that has one, and what replaces what.
+fn triples(shop: &Shop) -> Triples {
+    let n = shop.category.len() as u32;
+    let known = (0..n).filter_map(|i| shop.category[i as usize].map(|c| [i, 0, n + c.0]));
+    let substitutes = (0..n - GROUPS as u32).map(|i| [i, 1, i + GROUPS as u32]);
+    let relations = ["category", "substitute"].map(str::to_owned).to_vec();
+    Triples::new(n as usize, n as usize + GROUPS, relations, known.chain(substitutes).collect()).unwrap()
+}
+
+/// Every model that serves as a fold-in.
+fn folded(shop: &Shop) -> Vec<FoldIn> {
+    let events = shop.events();
+    let steps =
+        |loss, epochs| Training { loss, epochs, batch: 64, held_out: 0.0, learning_rate: 0.02, ..Default::default() };
+    let spectral = SpectralConfig { rank: 8, history: history(), ..Default::default() };
+    let light = LightGcnConfig { dim: 8, training: steps(Loss::Bpr, 30), history: history(), ..Default::default() };
+    let gcn_ = GcnConfig { dim: 8, training: steps(Loss::Softmax, 20), history: history(), ..Default::default() };
+    let mut gat_ = GatConfig { dim: 8, training: steps(Loss::Contrast, 20), history: history(), ..Default::default() };
+    gat_.training.temperature = 0.3;
+    let known = KnowledgeConfig { history: history(), ..Default::default() };
+    let vectors =
+        EmbeddingConfig { dim: 8, batch: 64, negatives: 24, epochs: 30, history: history(), ..Default::default() };
+    let learn = |geometry| {
+        let config = EmbeddingConfig { geometry, ..vectors.clone() };
+        embedding::fit(&config, &triples(shop), &events, 5, &mut |_, _, _| {}).unwrap()
+    };
+    vec![
+        spectral::fit(&spectral, &events, 5).unwrap(),
+        lightgcn::fit(&light, &events, 5, &mut |_| {}).unwrap(),
+        gcn::fit(&gcn_, &events, 5, &mut |_| {}).unwrap(),
+        gat::fit(&gat_, &events, 5, &mut |_| {}).unwrap(),
+        walk::fit(&known, &triples(shop), &events).unwrap(),
+        learn(Geometry::TransE),
+        learn(Geometry::ComplEx),
+        learn(Geometry::RotatE),
+        nearest::fit(&history(), &events, &shop.vectors).unwrap(),
+    ]
+}
+
+fn joined(shop: &Shop) -> Joint {
+    let config = JointConfig {
+        loss: JointLoss::Bpr,
+        dim: 8,
+        batch: 64,
+        negatives: 8,
+        epochs: 20,
+        learning_rate: 0.02,
+        history: history(),
+        ..Default::default()
+    };
+    joint::fit(&config, &shop.events(), &shop.vectors, 5, &mut |_, _, _| {}).unwrap()
+}
+
+fn trending(shop: &Shop) -> Trend {
+    trend::fit(&TrendConfig { half_life_days: 0.2 }, &shop.events()).unwrap()
+}
+
 /// Every model of the crate, fitted twice from the same inputs.
 fn models(shop: &Shop) -> Vec<(Arc<dyn Score>, Arc<dyn Score>)> {
     let one = || -> Vec<Arc<dyn Score>> {
-        let parts: Vec<Arc<dyn Score>> = vec![
+        let mut parts: Vec<Arc<dyn Score>> = vec![
             Arc::new(popular(shop)),
+            Arc::new(trending(shop)),
             Arc::new(items(shop, Form::Dense)),
             Arc::new(items(shop, Form::Neighbours)),
             Arc::new(aligned(shop)),
+            Arc::new(joined(shop)),
         ];
-        let blend = Blend::new(parts.iter().cloned().zip([0.1, 0.6, 0.2, 0.4]).collect()).unwrap();
+        parts.extend(folded(shop).into_iter().map(|model| Arc::new(model) as Arc<dyn Score>));
+        let blend = Blend::new(
+            parts.iter().cloned().zip([0.1, 0.0, 0.6, 0.2, 0.4, 0.1].into_iter().chain([0.05; 9])).collect(),
+        )
+        .unwrap();
         parts.into_iter().chain([Arc::new(blend) as Arc<dyn Score>]).collect()
     };
     one().into_iter().zip(one()).collect()
@@ -151,7 +225,8 @@ fn an_empty_history_and_unknown_items_are_no_evidence_and_an_unknown_item_scores
 #[test]
 fn shoppers_are_led_to_goods_of_their_own_group() {
     let shop = shop();
-    for (model, _) in models(&shop).into_iter().skip(1) {
+    // What many take, and what they take now, is the same for everybody.
+    for (model, _) in models(&shop).into_iter().skip(2) {
         let mut own = 0;
         for user in 0..20u32 {
             let row = score_all(model.as_ref(), &[shop.context(user)]);
@@ -166,7 +241,17 @@ fn shoppers_are_led_to_goods_of_their_own_group() {
 fn goods_without_events_are_placed_by_their_text() {
     let shop = shop();
     let cold = 44..48u32;
-    for model in [Arc::new(items(&shop, Form::Dense)) as Arc<dyn Score>, Arc::new(aligned(&shop))] {
+    let heirs = ItemModelConfig { inherit: 1.0, ..items(&shop, Form::Dense).config().clone() };
+    let heirs = item_model::fit(&heirs, &shop.events(), Some(&shop.vectors), &mut |_, _| {}).unwrap();
+    let nearest = nearest::fit(&history(), &shop.events(), &shop.vectors).unwrap();
+    let known = walk::fit(&KnowledgeConfig::default(), &triples(&shop), &shop.events()).unwrap();
+    for model in [
+        Arc::new(items(&shop, Form::Dense)) as Arc<dyn Score>,
+        Arc::new(heirs),
+        Arc::new(aligned(&shop)),
+        Arc::new(nearest),
+        Arc::new(known),
+    ] {
         let mut own = 0;
         for user in 0..20u32 {
             let mut row = vec![0.0; GROUPS];
@@ -195,6 +280,16 @@ fn a_saved_model_comes_back_the_same_and_a_damaged_file_is_refused() {
     let model = aligned(&shop);
     model.save(&path).unwrap();
     assert_eq!(Alignment::load(&path).unwrap(), model);
+    for model in folded(&shop) {
+        model.save(&path).unwrap();
+        assert_eq!(FoldIn::load(&path).unwrap(), model);
+        assert!(Joint::load(&path).is_err(), "a model of another kind was read");
+    }
+    let model = joined(&shop);
+    model.save(&path).unwrap();
+    assert_eq!(Joint::load(&path).unwrap(), model);
+    let model = aligned(&shop);
+    model.save(&path).unwrap();
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     assert!(Alignment::load(&path).is_err());
@@ -209,6 +304,14 @@ fn an_unknown_key_in_a_configuration_is_an_error_and_an_empty_one_is_the_default
     check::<PopularityConfig>();
     check::<ItemModelConfig>();
     check::<AlignmentConfig>();
+    check::<SpectralConfig>();
+    check::<LightGcnConfig>();
+    check::<GcnConfig>();
+    check::<GatConfig>();
+    check::<JointConfig>();
+    check::<KnowledgeConfig>();
+    check::<EmbeddingConfig>();
+    check::<TrendConfig>();
     check::<HistoryWeights>();
     check::<lingxi_behaviour::blend::WeightSearch>();
 }
@@ -239,4 +342,20 @@ fn a_new_item_placed_by_its_text_lies_where_a_cold_item_of_the_same_text_lies() 
         close("alignment", "placed and cold", *a, *b);
     }
     assert!(model.place_item(&[1.0]).is_err());
+}
+
+#[test]
+fn a_fold_in_finds_the_candidates_that_it_scores_best_and_nothing_for_a_stranger() {
+    let shop = shop();
+    for model in folded(&shop) {
+        let context = shop.context(3);
+        let row = score_all(&model, &[context]);
+        let found = model.recall(&context, 5);
+        let least = found.iter().map(|item| row[item.index()]).fold(f32::INFINITY, f32::min);
+        let above = row.iter().filter(|score| **score > least).count();
+        let distinct: std::collections::BTreeSet<_> = found.iter().collect();
+        assert!(distinct.len() == found.len() && found.len() <= 5 && above < 5, "{}", Score::name(&model));
+        let nobody = Context { user: None, history: Rows::default(), now: 0 };
+        assert!(model.recall(&nobody, 5).is_empty() && model.recall(&context, 0).is_empty());
+    }
 }
