@@ -19,7 +19,7 @@ mod contrast;
 mod graph;
 mod network;
 mod train;
-mod whiten;
+pub(crate) mod whiten;
 
 use crate::error::{Result, require, same_length};
 use crate::history::{HistoryWeights, Past};

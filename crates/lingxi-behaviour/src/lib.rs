@@ -5,7 +5,8 @@
 //!
 //! In reading order: [`history`] weighs what a shopper did, [`popularity`] knows what many take, [`habit`] what one takes
 //! again, [`item_model`] what is taken together, [`alignment`] what language says about behaviour (and so places shoppers
-//! and goods never seen), [`blend`] adds them with weights chosen on validation. [`rating`] stands aside: it predicts the
+//! and goods never seen), [`sequence`] what comes next after
+//! what was done last, [`blend`] adds them with weights chosen on validation. [`rating`] stands aside: it predicts the
 //! stars that a shopper would give and ranks nothing.
 //!
 //! Every score is of a magnitude around one by the model's own constant, never by the candidates of one request, so that
@@ -20,5 +21,6 @@ pub mod item_model;
 pub mod pairs;
 pub mod popularity;
 pub mod rating;
+pub mod sequence;
 
 pub use error::{BehaviourError, Result};

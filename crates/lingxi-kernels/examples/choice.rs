@@ -27,6 +27,11 @@ fn main() {
                 rounded_cross_entropy(x, labels, &items, &rounded, Some(shares), scratch)
             })
             .collect();
-        println!("loss {:.4}: {:.1} ms, rounding {:.1}", losses.iter().sum::<f64>() / rows as f64, start.elapsed().as_secs_f64() * 1e3, filled.as_secs_f64() * 1e3);
+        println!(
+            "loss {:.4}: {:.1} ms, rounding {:.1}",
+            losses.iter().sum::<f64>() / rows as f64,
+            start.elapsed().as_secs_f64() * 1e3,
+            filled.as_secs_f64() * 1e3
+        );
     }
 }

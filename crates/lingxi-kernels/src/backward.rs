@@ -34,7 +34,11 @@ pub fn layer_norm_keep(x: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32
 /// If `dy` is not of the rows that were kept.
 pub fn layer_norm_backward(dy: &mut [f32], weight: &[f32], kept: &Normal, dw: &mut [f32], db: &mut [f32]) {
     let d = weight.len();
-    assert_eq!((dy.len(), dw.len(), db.len()), (kept.rows.len(), d, d), "layer norm: gradients are not of what was kept");
+    assert_eq!(
+        (dy.len(), dw.len(), db.len()),
+        (kept.rows.len(), d, d),
+        "layer norm: gradients are not of what was kept"
+    );
     for ((dy, row), scale) in dy.chunks_exact_mut(d).zip(kept.rows.chunks_exact(d)).zip(&kept.scales) {
         normalise_back(dy, weight, row, *scale, dw, db);
     }

@@ -31,7 +31,8 @@ pub use cross_entropy::{Gradients, IGNORED, cross_entropy};
 pub use gather::{gather, scatter_add};
 pub use packed::{Packed, Precision, Rows, Target};
 pub use products::{
-    Layout, Part, axpy, dot, dot_rows, matmul_nn, matmul_nn_add, matmul_nt, matmul_nt_add, matmul_tn, matmul_tn_add, prefetch, product_here,
+    Layout, Part, axpy, dot, dot_rows, matmul_nn, matmul_nn_add, matmul_nt, matmul_nt_add, matmul_tn, matmul_tn_add,
+    prefetch, product_here,
 };
 pub use retrieve::{ByteItems, top_k_dot};
 pub use rows::{add_bias, bias_gelu, gelu, layer_norm_here, layer_norm_rows, softmax_rows};

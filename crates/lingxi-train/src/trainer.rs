@@ -84,13 +84,8 @@ impl TrainerConfig {
         (examples.div_ceil(self.batch).div_ceil(self.accumulate)) as u64
     }
 
-    fn optimiser(&self) -> AdamWConfig {
-        AdamWConfig {
-            learning_rate: self.learning_rate,
-            decay: self.decay,
-            clip: self.clip,
-            ..AdamWConfig::default()
-        }
+    pub(crate) fn optimiser(&self) -> AdamWConfig {
+        AdamWConfig { learning_rate: self.learning_rate, decay: self.decay, clip: self.clip, ..AdamWConfig::default() }
     }
 }
 

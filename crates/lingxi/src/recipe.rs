@@ -11,6 +11,7 @@ use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::ItemModelConfig;
 use lingxi_behaviour::popularity::PopularityConfig;
 use lingxi_behaviour::rating::RatingConfig;
+use lingxi_behaviour::sequence::SequenceConfig;
 use lingxi_content::Precision;
 use lingxi_data::ingest::Source;
 use lingxi_data::split::SplitConfig;
@@ -86,6 +87,8 @@ pub struct Models {
     pub item: Vec<ItemModelConfig>,
     /// What means alike and is taken by the same people.
     pub alignment: Option<AlignmentConfig>,
+    /// What comes next after what was done last.
+    pub sequence: Option<SequenceConfig>,
     /// How many stars a shopper would give; measured beside the ranking, never part of it.
     pub rating: Option<RatingConfig>,
 }
@@ -97,6 +100,7 @@ impl Default for Models {
             habit: None,
             item: vec![ItemModelConfig::default()],
             alignment: Some(AlignmentConfig::default()),
+            sequence: None,
             rating: None,
         }
     }

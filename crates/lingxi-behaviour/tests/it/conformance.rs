@@ -6,6 +6,7 @@ use lingxi_behaviour::blend::Blend;
 use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::{self, Form, ItemModel, ItemModelConfig};
 use lingxi_behaviour::popularity::{self, Popularity, PopularityConfig};
+use lingxi_behaviour::sequence::{self, Input, Kind, Loss, SequenceConfig, SequenceModel, TrainerConfig};
 use lingxi_data::{Context, EventKind, ItemId, Rows, Score};
 use std::sync::Arc;
 
@@ -54,6 +55,27 @@ fn aligned(shop: &Shop) -> Alignment {
     alignment::fit(&config, &shop.events(), &shop.vectors, 5, &mut |_| {}).unwrap()
 }
 
+/// Every network, each with another loss and input.
+fn sequences(shop: &Shop) -> Vec<SequenceModel> {
+    let sampled = Loss::Sampled { negatives: 32 };
+    let contrast = Loss::InfoNce { negatives: 32, temperature: 0.5 };
+    let all = [
+        (Kind::SasRec, Loss::Full, Input::Both),
+        (Kind::Gated, sampled, Input::Text),
+        (Kind::Gru4Rec, contrast, Input::Both),
+        (Kind::Lstm, Loss::Bce, Input::Ids),
+        (Kind::Caser, Loss::Mse, Input::Both),
+        (Kind::NextItNet, Loss::Full, Input::Ids),
+    ];
+    let of = |(network, loss, input)| {
+        let training = TrainerConfig { epochs: 20, batch: 16, learning_rate: 1e-2, ..TrainerConfig::default() };
+        let small = SequenceConfig { text_dims: 8, dim: 8, inner: 16, layers: 1, length: 10, ..Default::default() };
+        let config = SequenceConfig { network, loss, input, dropout: 0.1, training, ..small };
+        sequence::fit(&config, &shop.events(), Some(&shop.vectors), 5, &mut |_| {}).unwrap()
+    };
+    all.map(of).to_vec()
+}
+
 /// Every model of the crate, fitted twice from the same inputs.
 fn models(shop: &Shop) -> Vec<(Arc<dyn Score>, Arc<dyn Score>)> {
     let one = || -> Vec<Arc<dyn Score>> {
@@ -64,7 +86,8 @@ fn models(shop: &Shop) -> Vec<(Arc<dyn Score>, Arc<dyn Score>)> {
             Arc::new(aligned(shop)),
         ];
         let blend = Blend::new(parts.iter().cloned().zip([0.1, 0.6, 0.2, 0.4]).collect()).unwrap();
-        parts.into_iter().chain([Arc::new(blend) as Arc<dyn Score>]).collect()
+        let sequences = sequences(shop).into_iter().map(|model| Arc::new(model) as Arc<dyn Score>);
+        parts.into_iter().chain([Arc::new(blend) as Arc<dyn Score>]).chain(sequences).collect()
     };
     one().into_iter().zip(one()).collect()
 }
@@ -166,7 +189,10 @@ fn shoppers_are_led_to_goods_of_their_own_group() {
 fn goods_without_events_are_placed_by_their_text() {
     let shop = shop();
     let cold = 44..48u32;
-    for model in [Arc::new(items(&shop, Form::Dense)) as Arc<dyn Score>, Arc::new(aligned(&shop))] {
+    let with_text = sequences(&shop).into_iter().filter(|model| model.config().input != Input::Ids);
+    let with_text = with_text.map(|model| Arc::new(model) as Arc<dyn Score>);
+    let closed = [Arc::new(items(&shop, Form::Dense)) as Arc<dyn Score>, Arc::new(aligned(&shop))];
+    for model in closed.into_iter().chain(with_text) {
         let mut own = 0;
         for user in 0..20u32 {
             let mut row = vec![0.0; GROUPS];
@@ -192,6 +218,11 @@ fn a_saved_model_comes_back_the_same_and_a_damaged_file_is_refused() {
         model.save(&path).unwrap();
         assert_eq!(ItemModel::load(&path).unwrap(), model);
     }
+    for model in sequences(&shop) {
+        model.save(&path).unwrap();
+        assert_eq!(SequenceModel::load(&path).unwrap(), model);
+        assert!(Alignment::load(&path).is_err(), "a model of another kind was read");
+    }
     let model = aligned(&shop);
     model.save(&path).unwrap();
     assert_eq!(Alignment::load(&path).unwrap(), model);
@@ -209,6 +240,7 @@ fn an_unknown_key_in_a_configuration_is_an_error_and_an_empty_one_is_the_default
     check::<PopularityConfig>();
     check::<ItemModelConfig>();
     check::<AlignmentConfig>();
+    check::<SequenceConfig>();
     check::<HistoryWeights>();
     check::<lingxi_behaviour::blend::WeightSearch>();
 }

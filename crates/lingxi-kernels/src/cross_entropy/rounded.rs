@@ -210,7 +210,14 @@ impl Scratch {
                     tiles.multiply(&items.rows.all_steps()[first * stride..], stride, m, panel, &mut tile);
                     let wholes = self.wholes[p * PANEL..].first_chunk().expect("wholes are whole panels");
                     let by_row = &mut self.by_row[p * ITEMS / 2 + at / 2..][..m.div_ceil(2)];
-                    weigh(&mut tile.0[..m.next_multiple_of(2)], m, wholes, &mut self.by_item[at * wide + p * 16..], wide, by_row);
+                    weigh(
+                        &mut tile.0[..m.next_multiple_of(2)],
+                        m,
+                        wholes,
+                        &mut self.by_item[at * wide + p * 16..],
+                        wide,
+                        by_row,
+                    );
                 }
             }
             for p in 0..panels {

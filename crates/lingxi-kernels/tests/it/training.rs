@@ -17,13 +17,19 @@ fn differences(x: &[f32], weigh: &[f32], gradient: &[f32], forward: impl Fn(&[f3
             value(&moved)
         };
         let want = ((side(1e-2) - side(-1e-2)) / 2e-2) as f32;
-        assert!((want - gradient[at]).abs() < 0.01 * size + 1e-4, "at {at}: differences {want}, gradient {}", gradient[at]);
+        assert!(
+            (want - gradient[at]).abs() < 0.01 * size + 1e-4,
+            "at {at}: differences {want}, gradient {}",
+            gradient[at]
+        );
     }
 }
 
 #[test]
 fn the_rounded_loss_and_its_gradients_are_those_of_the_reference_within_rounding() {
-    for (rows, n, d, size) in [(1, 1, 1, 1.0), (5, 7, 3, 1.0), (33, 241, 17, 1.0), (200, 500, 64, 0.5), (40, 50, 8, 3.0)] {
+    for (rows, n, d, size) in
+        [(1, 1, 1, 1.0), (5, 7, 3, 1.0), (33, 241, 17, 1.0), (200, 500, 64, 0.5), (40, 50, 8, 3.0)]
+    {
         let (x, items) = (numbers(1, rows * d, size), numbers(2, n * d, size));
         let labels: Vec<u32> = (0..rows as u32).map(|i| i * 7 % n as u32).collect();
         let (loss, dx, d_items) = reference::cross_entropy(&x, &items, d, &labels);
@@ -71,7 +77,15 @@ fn a_product_of_parts_equals_the_product_of_copies() {
     for (layout, [ar, ac, br, bc], law) in forms {
         let want = law(&cut(&a, ar, ac), &cut(&b, br, bc), m, n, k);
         let mut out = vec![1.0; 20 * m];
-        product_here(layout, Part { data: &a, stride: 20 }, Part { data: &b, stride: 20 }, &mut out, 20, [m, n, k], true);
+        product_here(
+            layout,
+            Part { data: &a, stride: 20 },
+            Part { data: &b, stride: 20 },
+            &mut out,
+            20,
+            [m, n, k],
+            true,
+        );
         for (row, want) in out.chunks(20).zip(want.chunks(n)) {
             row.iter().zip(want).for_each(|(got, want)| assert!((got - want - 1.0).abs() < 1e-4, "{layout:?}"));
             assert!(row[n..].iter().all(|x| *x == 1.0), "{layout:?}: wrote beyond its columns");
