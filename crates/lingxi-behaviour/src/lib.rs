@@ -5,7 +5,8 @@
 //!
 //! In reading order: [`history`] weighs what a shopper did, [`popularity`] knows what many take, [`habit`] what one takes
 //! again, [`item_model`] what is taken together, [`alignment`] what language says about behaviour (and so places shoppers
-//! and goods never seen), [`graph`] what the web of shoppers and goods says, [`knowledge`] what is known of goods besides, [`nearest`] what reads alike, [`trend`] what
+//! and goods never seen), [`graph`] what the web of shoppers and goods says, [`knowledge`] what is known of goods besides,
+//! [`sequence`] what comes next after what was done last, [`nearest`] what reads alike, [`trend`] what
 //! is taken at the moment, [`blend`] adds them with weights chosen on validation. [`rating`] stands aside: it predicts the
 //! stars that a shopper would give and ranks nothing.
 //!
@@ -24,6 +25,7 @@ pub mod nearest;
 pub mod pairs;
 pub mod popularity;
 pub mod rating;
+pub mod sequence;
 pub mod trend;
 
 pub use error::{BehaviourError, Result};

@@ -4,6 +4,8 @@
 //! The first pass keeps the largest logit of each row and the sum of the others beside it; the second makes each block again,
 //! turns it into probabilities, and adds what it gives to both gradients. Memory beside the arguments is one block.
 
+pub mod rounded;
+
 use crate::cpu::per_level;
 use crate::products::{dot, matmul_nn_add, matmul_nt, matmul_tn_add};
 use crate::rows::exp;

@@ -135,11 +135,81 @@ pub fn matmul_tn_add(a: &[f32], b: &[f32], out: &mut [f32], m: usize, n: usize, 
     product(Layout::Tn, a, b, out, [m, n, k], true);
 }
 
-#[derive(Clone, Copy)]
-enum Layout {
+/// Which operand of a product is transposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// `a[m,k] b[k,n]`.
     Nn,
+    /// `a[m,k] b[n,k]^T`.
     Nt,
+    /// `a[k,m]^T b[k,n]`.
     Tn,
+}
+
+/// A matrix whose rows begin `stride` numbers apart: a whole one, or some columns of a wider one.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// From its first number on.
+    pub data: &'a [f32],
+    /// From row to row.
+    pub stride: usize,
+}
+
+/// A product on this thread alone, for those who give each thread its own rows: `out[m,n]`, whose rows begin `stride` apart,
+/// becomes the product, or with `add` grows by it.
+///
+/// # Panics
+/// If a slice is too short for its shape, or rows overlap.
+pub fn product_here(
+    layout: Layout,
+    a: Part<'_>,
+    b: Part<'_>,
+    out: &mut [f32],
+    stride: usize,
+    [m, n, k]: [usize; 3],
+    add: bool,
+) {
+    let fits = |len: usize, stride: usize, rows: usize, columns: usize| {
+        rows == 0 || columns == 0 || (stride >= columns && (rows - 1) * stride + columns <= len)
+    };
+    let ((a_rows, a_columns), (b_rows, b_columns)) = match layout {
+        Layout::Nn => ((m, k), (k, n)),
+        Layout::Nt => ((m, k), (n, k)),
+        Layout::Tn => ((k, m), (k, n)),
+    };
+    assert!(fits(a.data.len(), a.stride, a_rows, a_columns), "product: a has not {a_rows} x {a_columns}");
+    assert!(fits(b.data.len(), b.stride, b_rows, b_columns), "product: b has not {b_rows} x {b_columns}");
+    assert!(fits(out.len(), stride, m, n), "product: out has not {m} x {n}");
+    let ((a_cs, a_rs), (b_cs, b_rs)) = match layout {
+        Layout::Nn => ((1, a.stride), (1, b.stride)),
+        Layout::Nt => ((1, a.stride), (b.stride, 1)),
+        Layout::Tn => ((a.stride, 1), (1, b.stride)),
+    };
+    // SAFETY: the assertions say that every index below m, n and k with these strides falls inside its slice; `out` is
+    // borrowed exclusively and overlaps neither operand.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            stride as isize,
+            add,
+            a.data.as_ptr(),
+            a_cs as isize,
+            a_rs as isize,
+            b.data.as_ptr(),
+            b_cs as isize,
+            b_rs as isize,
+            if add { 1.0 } else { 0.0 },
+            1.0,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
 }
 
 fn product(layout: Layout, a: &[f32], b: &[f32], out: &mut [f32], [m, n, k]: [usize; 3], add: bool) {

@@ -41,6 +41,20 @@ pub struct AdamW {
 }
 
 impl AdamW {
+    /// What a checkpoint needs besides the parameters: means, means of squares, and the steps taken.
+    pub fn state(&self) -> (&[f32], &[f32], u64) {
+        (&self.mean, &self.square, self.steps as u64)
+    }
+
+    /// The state of a checkpoint.
+    ///
+    /// # Panics
+    /// If the columns differ in length.
+    pub fn restore(config: AdamWConfig, mean: Vec<f32>, square: Vec<f32>, steps: u64) -> AdamW {
+        assert_eq!(mean.len(), square.len(), "AdamW: the columns of a state differ in length");
+        AdamW { config, mean, square, steps: steps as i32 }
+    }
+
     /// State for `n` parameters, before the first step.
     pub fn new(config: AdamWConfig, n: usize) -> AdamW {
         AdamW { config, mean: vec![0.0; n], square: vec![0.0; n], steps: 0 }

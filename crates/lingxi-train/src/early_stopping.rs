@@ -27,6 +27,16 @@ impl EarlyStopping {
         EarlyStopping { patience, least_fall, best: f64::INFINITY, since: 0 }
     }
 
+    /// What a checkpoint needs: the best loss, and how many have come since.
+    pub fn state(&self) -> (f64, usize) {
+        (self.best, self.since)
+    }
+
+    /// The watch of a checkpoint.
+    pub fn restore(patience: usize, least_fall: f64, best: f64, since: usize) -> EarlyStopping {
+        EarlyStopping { patience, least_fall, best, since }
+    }
+
     /// Judges the next loss; a loss that is no number is never the best.
     pub fn judge(&mut self, loss: f64) -> Verdict {
         if loss < self.best - self.least_fall || (self.best.is_infinite() && loss.is_finite()) {

@@ -1,15 +1,27 @@
 //! The workshop of every trained model: flat `f32` parameters and gradients come in, better parameters go out.
 //!
 //! Models keep their own short training loops; what they share is here. [`adamw`] takes a step, [`early_stopping`] says
-//! when to stop and which step was best, [mod@gradient_check] compares a hand-written backward with finite differences,
-//! [`run_log`] writes what was measured on the way. No clock and no hidden randomness: seeds are arguments.
+//! when to stop and which step was best, [`linear`] is a layer there and back, [`trainer`] goes from batch to batch with a schedule,
+//! [mod@gradient_check] compares a hand-written backward with finite differences,
+//! [`checkpoint`] keeps what a killed run goes on from, [`run_log`] and
+//! [`event_file`] write what was measured on the way, [`run`] does all three in one folder. No clock and no hidden randomness: seeds are arguments.
 
 pub mod adamw;
+pub mod checkpoint;
 pub mod early_stopping;
+pub mod event_file;
 pub mod gradient_check;
+pub mod linear;
+pub mod run;
 pub mod run_log;
+pub mod schedule;
+pub mod trainer;
 
 pub use adamw::{AdamW, AdamWConfig};
 pub use early_stopping::{EarlyStopping, Verdict};
+pub use event_file::EventFile;
 pub use gradient_check::{Disagreement, gradient_check};
+pub use run::{Run, train_in};
 pub use run_log::{RunLog, TrainError};
+pub use schedule::Schedule;
+pub use trainer::{Learner, Step, TrainerConfig, train};

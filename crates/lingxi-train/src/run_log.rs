@@ -16,6 +16,23 @@ pub enum TrainError {
         /// What the file system says.
         why: std::io::Error,
     },
+    /// A checkpoint cannot be written or read.
+    #[error("checkpoint: {0}; delete it to train from the start")]
+    Checkpoint(lingxi_data::DataError),
+    /// A checkpoint of another run.
+    #[error(
+        "checkpoint {}: expected that of run {expected}, got one of {got}; choose another folder, or delete it to train from \
+         the start",
+        path.display()
+    )]
+    OtherRun {
+        /// Where.
+        path: PathBuf,
+        /// The run that was to go on.
+        expected: String,
+        /// Whose it is.
+        got: String,
+    },
 }
 
 /// An open `metrics.jsonl`.
@@ -36,6 +53,23 @@ impl RunLog {
             Ok(file) => Ok(RunLog { path: path.to_path_buf(), file }),
             Err(why) => Err(TrainError::RunLog { path: path.to_path_buf(), why }),
         }
+    }
+
+    /// Goes on with the log of a run that was killed: lines after `step` are dropped, since those steps are taken again, and
+    /// so is a line that was half written.
+    ///
+    /// # Errors
+    /// [`TrainError::RunLog`] with what the file system says.
+    pub fn go_on(path: &Path, step: u64) -> Result<RunLog, TrainError> {
+        let old = std::fs::read_to_string(path).unwrap_or_default();
+        let taken = |line: &&str| {
+            let line = serde_json::from_str::<serde_json::Value>(line).ok();
+            line.and_then(|line| line["step"].as_u64()).is_some_and(|at| at <= step)
+        };
+        let kept: String = old.lines().filter(taken).flat_map(|line| [line, "\n"]).collect();
+        let mut log = RunLog::create(path)?;
+        log.file.write_all(kept.as_bytes()).map_err(|why| TrainError::RunLog { path: path.to_path_buf(), why })?;
+        Ok(log)
     }
 
     /// Writes `{"step": step, name: value, ...}` as one line; a value that is no number is written as `null`.

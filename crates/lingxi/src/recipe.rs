@@ -14,6 +14,7 @@ use lingxi_behaviour::item_model::ItemModelConfig;
 use lingxi_behaviour::knowledge::{EmbeddingConfig, KnowledgeConfig};
 use lingxi_behaviour::popularity::PopularityConfig;
 use lingxi_behaviour::rating::RatingConfig;
+use lingxi_behaviour::sequence::SequenceConfig;
 use lingxi_behaviour::trend::TrendConfig;
 use lingxi_content::Precision;
 use lingxi_data::ingest::Source;
@@ -90,6 +91,8 @@ pub struct Models {
     pub item: Vec<ItemModelConfig>,
     /// What means alike and is taken by the same people.
     pub alignment: Option<AlignmentConfig>,
+    /// What comes next after what was done last.
+    pub sequence: Option<SequenceConfig>,
     /// What is taken at the moment of asking; only for sources with real time.
     pub trend: Option<TrendConfig>,
     /// The broad waves of the graph of shoppers and goods.
@@ -117,6 +120,7 @@ impl Default for Models {
             habit: None,
             item: vec![ItemModelConfig::default()],
             alignment: Some(AlignmentConfig::default()),
+            sequence: None,
             trend: None,
             spectral: None,
             lightgcn: None,

@@ -4,7 +4,7 @@ use crate::shop::{GROUPS, Shop};
 use lingxi_behaviour::alignment::{self, Alignment, AlignmentConfig};
 use lingxi_behaviour::blend::Blend;
 use lingxi_behaviour::graph::joint::{self, Joint, JointLoss};
-use lingxi_behaviour::graph::loss::Loss;
+use lingxi_behaviour::graph::loss::Loss as GraphLoss;
 use lingxi_behaviour::graph::train::Training;
 use lingxi_behaviour::graph::{FoldIn, GatConfig, GcnConfig, JointConfig, LightGcnConfig, SpectralConfig};
 use lingxi_behaviour::graph::{gat, gcn, lightgcn, spectral};
@@ -14,6 +14,7 @@ use lingxi_behaviour::knowledge::embedding::{self, Geometry};
 use lingxi_behaviour::knowledge::{EmbeddingConfig, KnowledgeConfig, Triples, walk};
 use lingxi_behaviour::nearest;
 use lingxi_behaviour::popularity::{self, Popularity, PopularityConfig};
+use lingxi_behaviour::sequence::{self, Input, Kind, Loss, SequenceConfig, SequenceModel, TrainerConfig};
 use lingxi_behaviour::trend::{self, Trend, TrendConfig};
 use lingxi_data::{Context, EventKind, ItemId, Rows, Score};
 use std::sync::Arc;
@@ -80,9 +81,11 @@ fn folded(shop: &Shop) -> Vec<FoldIn> {
     let steps =
         |loss, epochs| Training { loss, epochs, batch: 64, held_out: 0.0, learning_rate: 0.02, ..Default::default() };
     let spectral = SpectralConfig { rank: 8, history: history(), ..Default::default() };
-    let light = LightGcnConfig { dim: 8, training: steps(Loss::Bpr, 30), history: history(), ..Default::default() };
-    let gcn_ = GcnConfig { dim: 8, training: steps(Loss::Softmax, 20), history: history(), ..Default::default() };
-    let mut gat_ = GatConfig { dim: 8, training: steps(Loss::Contrast, 20), history: history(), ..Default::default() };
+    let light =
+        LightGcnConfig { dim: 8, training: steps(GraphLoss::Bpr, 30), history: history(), ..Default::default() };
+    let gcn_ = GcnConfig { dim: 8, training: steps(GraphLoss::Softmax, 20), history: history(), ..Default::default() };
+    let mut gat_ =
+        GatConfig { dim: 8, training: steps(GraphLoss::Contrast, 20), history: history(), ..Default::default() };
     gat_.training.temperature = 0.3;
     let known = KnowledgeConfig { history: history(), ..Default::default() };
     let vectors =
@@ -122,6 +125,27 @@ fn trending(shop: &Shop) -> Trend {
     trend::fit(&TrendConfig { half_life_days: 0.2 }, &shop.events()).unwrap()
 }
 
+/// Every network, each with another loss and input.
+fn sequences(shop: &Shop) -> Vec<SequenceModel> {
+    let sampled = Loss::Sampled { negatives: 32 };
+    let contrast = Loss::InfoNce { negatives: 32, temperature: 0.5 };
+    let all = [
+        (Kind::SasRec, Loss::Full, Input::Both),
+        (Kind::Gated, sampled, Input::Text),
+        (Kind::Gru4Rec, contrast, Input::Both),
+        (Kind::Lstm, Loss::Bce, Input::Ids),
+        (Kind::Caser, Loss::Mse, Input::Both),
+        (Kind::NextItNet, Loss::Full, Input::Ids),
+    ];
+    let of = |(network, loss, input)| {
+        let training = TrainerConfig { epochs: 20, batch: 16, learning_rate: 1e-2, ..TrainerConfig::default() };
+        let small = SequenceConfig { text_dims: 8, dim: 8, inner: 16, layers: 1, length: 10, ..Default::default() };
+        let config = SequenceConfig { network, loss, input, dropout: 0.1, training, ..small };
+        sequence::fit(&config, &shop.events(), Some(&shop.vectors), 5, &mut |_| {}).unwrap()
+    };
+    all.map(of).to_vec()
+}
+
 /// Every model of the crate, fitted twice from the same inputs.
 fn models(shop: &Shop) -> Vec<(Arc<dyn Score>, Arc<dyn Score>)> {
     let one = || -> Vec<Arc<dyn Score>> {
@@ -138,7 +162,8 @@ fn models(shop: &Shop) -> Vec<(Arc<dyn Score>, Arc<dyn Score>)> {
             parts.iter().cloned().zip([0.1, 0.0, 0.6, 0.2, 0.4, 0.1].into_iter().chain([0.05; 9])).collect(),
         )
         .unwrap();
-        parts.into_iter().chain([Arc::new(blend) as Arc<dyn Score>]).collect()
+        let sequences = sequences(shop).into_iter().map(|model| Arc::new(model) as Arc<dyn Score>);
+        parts.into_iter().chain([Arc::new(blend) as Arc<dyn Score>]).chain(sequences).collect()
     };
     one().into_iter().zip(one()).collect()
 }
@@ -245,13 +270,16 @@ fn goods_without_events_are_placed_by_their_text() {
     let heirs = item_model::fit(&heirs, &shop.events(), Some(&shop.vectors), &mut |_, _| {}).unwrap();
     let nearest = nearest::fit(&history(), &shop.events(), &shop.vectors).unwrap();
     let known = walk::fit(&KnowledgeConfig::default(), &triples(&shop), &shop.events()).unwrap();
-    for model in [
+    let others = [
         Arc::new(items(&shop, Form::Dense)) as Arc<dyn Score>,
         Arc::new(heirs),
         Arc::new(aligned(&shop)),
         Arc::new(nearest),
         Arc::new(known),
-    ] {
+    ];
+    let with_text = sequences(&shop).into_iter().filter(|model| model.config().input != Input::Ids);
+    let with_text = with_text.map(|model| Arc::new(model) as Arc<dyn Score>);
+    for model in others.into_iter().chain(with_text) {
         let mut own = 0;
         for user in 0..20u32 {
             let mut row = vec![0.0; GROUPS];
@@ -276,6 +304,11 @@ fn a_saved_model_comes_back_the_same_and_a_damaged_file_is_refused() {
         let model = items(&shop, form);
         model.save(&path).unwrap();
         assert_eq!(ItemModel::load(&path).unwrap(), model);
+    }
+    for model in sequences(&shop) {
+        model.save(&path).unwrap();
+        assert_eq!(SequenceModel::load(&path).unwrap(), model);
+        assert!(Alignment::load(&path).is_err(), "a model of another kind was read");
     }
     let model = aligned(&shop);
     model.save(&path).unwrap();
@@ -304,6 +337,7 @@ fn an_unknown_key_in_a_configuration_is_an_error_and_an_empty_one_is_the_default
     check::<PopularityConfig>();
     check::<ItemModelConfig>();
     check::<AlignmentConfig>();
+    check::<SequenceConfig>();
     check::<SpectralConfig>();
     check::<LightGcnConfig>();
     check::<GcnConfig>();

@@ -12,6 +12,7 @@ use lingxi_behaviour::habit::Habit;
 use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::{self, ItemModel, ItemModelConfig};
 use lingxi_behaviour::popularity::{self, Popularity, PopularityConfig};
+use lingxi_behaviour::sequence::{self, SequenceConfig, SequenceModel};
 use lingxi_data::ingest::Knowledge;
 use lingxi_data::{Catalog, Fingerprint, Interactions, Purpose, Score};
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,8 @@ pub struct Fitted {
     pub item: Option<Arc<ItemModel>>,
     /// The text-to-behaviour alignment.
     pub alignment: Option<Arc<Alignment>>,
+    /// What comes next.
+    pub sequence: Option<Arc<SequenceModel>>,
     /// The models of the graph and of what is known, as `stages::web` fits them.
     pub web: Vec<Named>,
     /// How the models that learn in steps came to what they know.
@@ -85,6 +88,7 @@ impl Fitted {
         rows.extend(self.habit.clone());
         rows.extend(self.item.iter().map(|m| Named { name: "item model".into(), model: m.clone() }));
         rows.extend(self.alignment.iter().map(|m| Named { name: "alignment".into(), model: m.clone() }));
+        rows.extend(self.sequence.iter().map(|m| Named { name: "sequence".into(), model: m.clone() }));
         rows.extend(self.web.iter().cloned());
         rows
     }
@@ -112,9 +116,12 @@ pub fn fit(
         (Some(config), Some(meaning)) => Some(fit_alignment(config, trained, meaning, lessons, site)?),
         _ => None,
     };
+    let sequence = models.sequence.as_ref().map(|config| fit_sequence(config, lessons, site)).transpose()?;
     let (alignment, curve) = aligned.unzip();
     let web = fit_web(models, lessons, site)?;
-    Ok(Fitted { popularity, habit, item, alignment, web, curves: curve.into_iter().collect() })
+    let (sequence, sequence_curve) = sequence.unzip();
+    let curves = curve.into_iter().chain(sequence_curve).collect();
+    Ok(Fitted { popularity, habit, item, alignment, sequence, web, curves })
 }
 
 /// The three baselines that everyone must beat. Fitted in a moment, so they are not kept.
@@ -207,6 +214,35 @@ fn fit_alignment(
         Ok(std::fs::write(folder.join(CURVE), serde_json::to_vec(curve)?)?)
     };
     Ok(site.shelf.get("alignment", key, load, make, save)?.0)
+}
+
+/// The sequence model, from the shelf or trained.
+fn fit_sequence(config: &SequenceConfig, lessons: Lessons<'_>, site: &Site) -> Result<(Arc<SequenceModel>, Curve)> {
+    let key = Shelf::key(&[lessons.key, lessons.meaning_key()], &(config, site.seed));
+    let make = || {
+        let stage = site.progress.stage("sequence", None, Unit::Of("steps"));
+        let (model, metric) = ("sequence".to_owned(), "held-out NDCG@10".to_owned());
+        let mut curve = Curve { model, metric, points: Vec::new() };
+        let events = lessons.events.for_purpose(Purpose::Training);
+        let vectors = lessons.meaning.map(|m| m.vectors.as_ref());
+        let model = sequence::fit(config, &events, vectors, site.seed, &mut |at| {
+            stage.set_total(at.steps);
+            stage.set(at.step);
+            curve.points.extend(at.held_out.map(|figure| (at.step, -figure)));
+        })?;
+        let best = curve.points.iter().map(|(_, figure)| *figure).fold(f64::NAN, f64::max);
+        stage.finish(&format!("held-out NDCG@10 {best:.4}"));
+        Ok((Arc::new(model), curve))
+    };
+    let load = |folder: &Path| {
+        let curve = serde_json::from_slice(&std::fs::read(folder.join(CURVE))?)?;
+        Ok((Arc::new(SequenceModel::load(&file(folder))?), curve))
+    };
+    let save = |(model, curve): &(Arc<SequenceModel>, Curve), folder: &Path| {
+        model.save(&file(folder))?;
+        Ok(std::fs::write(folder.join(CURVE), serde_json::to_vec(curve)?)?)
+    };
+    Ok(site.shelf.get("sequence", key, load, make, save)?.0)
 }
 
 /// The file with the curve, beside the model.

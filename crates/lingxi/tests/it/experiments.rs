@@ -338,7 +338,8 @@ fn whatever_happens_the_sums_are_those_of_the_shoppers_and_the_shoppers_those_of
                 let slot = ShownSlot { item: item.clone(), score: 1.0, propensity: 1.0, explored: false };
                 let (id, policy, snapshot) = (store.next_decision_id(), "greedy/1".into(), "00".into());
                 let slots = if step % 11 == 0 { Vec::new() } else { vec![slot] };
-                let shown = Shown { id, user: user.clone(), at, policy, snapshot, seed: 1, first: 0, slots };
+                let shown =
+                    Shown { id, user: user.clone(), at, policy, snapshot, seed: 1, first: 0, slots, seen: Vec::new() };
                 let before = Deeds { buys: f64::from(step % 4), value: f64::from(step % 5), ..Deeds::default() };
                 let dealt = kept.iter().filter_map(|kept| Some((kept.id, kept.config.deal().arm(&user)?)));
                 let met = dealt.map(|(experiment, arm)| Met { experiment, arm, before, ms: f64::from(step % 13) });
@@ -403,7 +404,17 @@ fn counting_slates_and_events_costs_the_store_microseconds() {
             let (user, at, seed, first) = (format!("{met}-{}", i % 5000), NOW, 1, 0);
             let slots = (0..10).map(slot).collect();
             let (policy, snapshot) = ("greedy/1".into(), "00".into());
-            let shown = Shown { id: store.next_decision_id(), user, at, policy, snapshot, seed, first, slots };
+            let shown = Shown {
+                id: store.next_decision_id(),
+                user,
+                at,
+                policy,
+                snapshot,
+                seed,
+                first,
+                slots,
+                seen: Vec::new(),
+            };
             let of = Met { experiment: id, arm: i % 5000 % 3, before: Deeds::default(), ms: 1.0 };
             store.record_in(shown, if met { vec![of] } else { Vec::new() }).unwrap();
         }
