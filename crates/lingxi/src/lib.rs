@@ -13,6 +13,7 @@
 //!   trained, [`fresh`] what came to be sold since, [`http`] is the door for other programs
 //! - who may ask: [`keys`]
 //! - why an item is on a slate, in parts that add up to its score: [`reasons`]
+//! - what the small model that writes does, where a recipe names one: [`generate`]
 //! - how a command asks a running server: [`client`]
 //! - does exploring pay: [`simulate`], shoppers with hidden interests against every policy
 //! - what every command uses: [`progress`] how far it is, [`report`] what people and programs read, [`figures`] what
@@ -45,6 +46,8 @@ pub mod live;
 pub mod crowd;
 
 pub mod fresh;
+
+pub mod generate;
 
 pub mod http;
 

@@ -6,6 +6,7 @@
 //! ```
 
 use crate::figures;
+use crate::generate;
 use crate::http::Front;
 use crate::reasons::WordIndex;
 use crate::recipe::Recipe;
@@ -108,6 +109,10 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
     let figures = json!(figures::line_with_published("evaluate", recipe, &evaluated.measured));
     let tastes = tastes(&recipe.serve.interests, &shop, key, site)?;
     let words = WordIndex::new(&shop.data.catalog.texts);
+    let writer = recipe
+        .generate
+        .phrase
+        .then(|| generate::open(&recipe.generate.model, &site.assets, &site.cache, &site.progress));
     let built = Built {
         fingerprint: Fingerprint::of_json(&(key, recipe, &evaluated.choice, site.seed)),
         policy: Box::new(recipe.serve.policy.build()?),
@@ -121,6 +126,7 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
         score,
         words,
         tastes,
+        writer: writer.transpose()?,
     };
     Ok(Snapshot::new(built)?)
 }

@@ -5,6 +5,7 @@ mod laws;
 mod levels;
 mod packed;
 mod tables;
+mod writing;
 
 /// Numbers around zero of about this size, from a seed.
 fn numbers(seed: u64, n: usize, size: f32) -> Vec<f32> {

@@ -24,6 +24,7 @@ mod lists;
 mod openapi;
 mod page;
 mod params;
+mod phrased;
 mod recommend;
 mod sent;
 mod serving;

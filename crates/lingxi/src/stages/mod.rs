@@ -3,7 +3,7 @@
 //!
 //! In reading order: [`ingest`] reads the files, [`arrivals`] adds what came since, [`encode`] reads the goods, [`divide`] splits the past, [`fit`] learns,
 //! [`choose`] weighs the models on validation, [`measure`] measures on test, [`folds`] joins the figures of folds, [`index`] makes goods findable,
-//! [`interests`] says how much a shopper's past tells of each category.
+//! [`interests`] says how much a shopper's past tells of each category, [`told`] which interest follows which as a language model has it.
 
 pub mod arrivals;
 pub mod choose;
@@ -15,3 +15,4 @@ pub mod index;
 pub mod ingest;
 pub mod interests;
 pub mod measure;
+pub mod told;

@@ -14,7 +14,7 @@ pub(super) fn all() -> Vec<Route> {
     let part: &[&str] = &["n", "offset", "category"];
     let list: &[&str] = &["n", "offset", "category", "user_id"];
     let slate: &[&str] =
-        &["n", "offset", "category", "explain", "explore", "write_back_type", "write_back_delay", "version"];
+        &["n", "offset", "category", "explain", "phrase", "explore", "write_back_type", "write_back_delay", "version"];
     let (touched, near) = (|| named("Touched"), || many("Near", None));
     let (rows, session) = (|| many("Feedback", Some(MAX_ROWS)), || many("SessionFeedback", Some(MAX_ROWS)));
     let slates =
@@ -94,7 +94,7 @@ pub(super) fn all() -> Vec<Route> {
             .json(near()),
         post("/api/session/recommend/{category}", "The same within a category").with(part).body(session()).json(near()),
         get("/api/explain/{user}/{item}", "Why this item, or why not")
-            .with(&["n"])
+            .with(&["n", "phrase"])
             .json(named("Explanation"))
             .or(&[404]),
         get("/api/popular", "What most shoppers took").with(list).json(near()),

@@ -89,12 +89,13 @@ pub(super) fn all() -> Value {
         "Place": open(&[
             ("ItemId", text.clone()), ("Title", text.clone()), ("Score", scores.clone()), ("Propensity", number.clone()),
             ("Explored", flag.clone()), ("Reason", text.clone()), ("Parts", reasons.clone()), ("Rules", words.clone()),
+            ("Phrase", perhaps("string")),
         ]),
         "Explanation": open(&[
             ("UserId", text.clone()), ("ItemId", text.clone()), ("Title", text.clone()), ("Score", scores),
             ("Parts", reasons), ("Reason", text.clone()), ("Rules", words), ("Rank", perhaps("integer")),
             ("Candidates", whole.clone()), ("Place", perhaps("integer")), ("Propensity", perhaps("number")),
-            ("KeptAway", perhaps("string")),
+            ("KeptAway", perhaps("string")), ("Phrase", perhaps("string")),
         ]),
         "Import": open(&[
             ("Id", whole.clone()), ("Stage", text.clone()), ("Rows", whole.clone()), ("Stored", whole.clone()),
