@@ -5,7 +5,7 @@
 //! order in which the loop reads it: 34 bytes for 32 numbers, as in the file.
 //!
 //! Made for a network that writes one token at a time: each token reads every weight once, so that it is memory that is waited
-//! for. The same bytes serve many rows at once, where it is arithmetic. One row is divided among threads by columns, several by
+//! for. The same bytes serve many rows at once, where it is arithmetic. A few rows are divided among threads by columns, many by
 //! rows; neither changes a number.
 
 mod tile;
@@ -107,16 +107,38 @@ impl Blocks {
         assert_eq!(x.k, self.k, "blocks: x and w differ in row");
         assert_eq!(out.len(), x.m * self.n, "blocks: {} places for {} x {}", out.len(), x.m, self.n);
         let threads = rayon::current_num_threads();
-        if x.m == 1 {
-            // Several tasks a thread, since one may be kept waiting by the system.
-            let tasks = (self.n * self.k / GRAIN).clamp(1, 4 * threads);
-            let wide = self.n.div_ceil(tasks).next_multiple_of(PANEL);
-            let work = |(task, out): (usize, &mut [f32])| self.columns(x, 0, task * wide, out, out.len(), add);
-            if tasks == 1 { work((0, out)) } else { out.par_chunks_mut(wide).enumerate().for_each(work) }
-        } else if x.m > 1 && self.n > 0 {
-            let tall = x.m.div_ceil(threads).next_multiple_of(tile::ROWS.min(x.m));
+        if x.m > tile::ROWS && self.n > 0 {
+            let tall = x.m.div_ceil(threads).next_multiple_of(tile::ROWS);
             let work = |(task, out): (usize, &mut [f32])| self.columns(x, task * tall, 0, out, self.n, add);
-            out.par_chunks_mut(tall * self.n).enumerate().for_each(work);
+            return out.par_chunks_mut(tall * self.n).enumerate().for_each(work);
+        }
+        // Several tasks a thread, since one may be kept waiting by the system.
+        let tasks = (self.n * self.k / GRAIN).clamp(1, 4 * threads);
+        let wide = self.n.div_ceil(tasks).next_multiple_of(PANEL);
+        let work = |(task, out): (usize, &mut [f32])| self.columns(x, 0, task * wide, out, out.len(), add);
+        match x.m {
+            1 if tasks == 1 => work((0, out)),
+            1 => out.par_chunks_mut(wide).enumerate().for_each(work),
+            _ => self.few(x, wide, out, add),
+        }
+    }
+
+    /// A few rows, by columns: each task has rows of its own, which are then put together.
+    fn few(&self, x: &BlockRows, wide: usize, out: &mut [f32], add: bool) {
+        let starts: Vec<usize> = (0..self.n).step_by(wide.max(1)).collect();
+        let part = |&column: &usize| {
+            let width = wide.min(self.n - column);
+            let mut part = vec![0.0; x.m * width];
+            self.columns(x, 0, column, &mut part, width, false);
+            part
+        };
+        let parts: Vec<Vec<f32>> = starts.par_iter().map(part).collect();
+        for (column, part) in starts.into_iter().zip(parts) {
+            let width = wide.min(self.n - column);
+            for (out, part) in out.chunks_exact_mut(self.n).zip(part.chunks_exact(width)) {
+                let out = &mut out[column..column + width];
+                out.iter_mut().zip(part).for_each(|(out, sum)| *out = if add { *out + sum } else { *sum });
+            }
         }
     }
 

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod cache;
+mod draft;
 mod families;
 mod folder;
+mod gguf;
 mod minilm;
 mod tiny;
+mod writes;

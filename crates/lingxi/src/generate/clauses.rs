@@ -14,6 +14,7 @@ const PARTS: usize = 3;
 /// What may be said, in the order in which it is: an opening, then each clause once, in any order, with joints between.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Grammar {
+    item: String,
     pub(super) openings: Vec<String>,
     /// Of each part, the ways to tell it.
     pub(super) clauses: Vec<Vec<String>>,
@@ -36,6 +37,7 @@ impl Grammar {
         let tail = if explored { ". It is also shown to find out whether you like it." } else { "." };
         let all = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         (!clauses.is_empty()).then(|| Grammar {
+            item: item.clone(),
             openings: vec![
                 format!("We suggest {item} because"),
                 format!("You may like {item} because"),
@@ -46,6 +48,12 @@ impl Grammar {
             joints: all(&[", and", ", and also", "; besides,"]),
             endings: all(&[tail]),
         })
+    }
+
+    /// What the model is shown: the item, and each part told in the first way.
+    pub(super) fn facts(&self) -> String {
+        let facts: String = self.clauses.iter().map(|ways| format!("-{}\n", ways[0])).collect();
+        format!("Item: {}\nFacts:\n{facts}", self.item)
     }
 }
 

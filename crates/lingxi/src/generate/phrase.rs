@@ -19,11 +19,9 @@ const SYSTEM: &str =
 /// # Errors
 /// Facts that are too long for the model.
 pub fn phrase(generator: &Generator, title: &str, reason: &Reason) -> lingxi_content::Result<Option<String>> {
-    let Some(grammar) = Grammar::of(title, &reason.parts, reason.explored) else { return Ok(None) };
     let wording = generator.wording();
-    let facts = grammar.clauses.iter().map(|ways| format!("-{}\n", ways[0])).collect::<String>();
-    let question = wording.question(SYSTEM, &format!("Item: {title}\nFacts:\n{facts}"));
-    let mut walk = Walk::new(&grammar, wording);
+    let Some(mut walk) = Walk::of(wording, title, reason) else { return Ok(None) };
+    let question = wording.question(SYSTEM, &walk.grammar.facts());
     generator.write_within(&question, MOST, &mut |written| Some(walk.next(written)), &mut |_| true)?;
     Ok(walk.sentence())
 }
@@ -48,8 +46,8 @@ struct Text {
 }
 
 /// All ways through a grammar that agree with what was written so far.
-struct Walk<'a> {
-    grammar: &'a Grammar,
+pub struct Walk<'a> {
+    grammar: Grammar,
     wording: &'a Wording,
     open: Vec<Text>,
     /// Tokens that were taken in.
@@ -58,15 +56,17 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(grammar: &'a Grammar, wording: &'a Wording) -> Walk<'a> {
+    /// The start of all sentences about an item of this title; `None` if nothing speaks for it.
+    pub fn of(wording: &'a Wording, title: &str, reason: &Reason) -> Option<Walk<'a>> {
+        let grammar = Grammar::of(title, &reason.parts, reason.explored)?;
         let mut walk = Walk { grammar, wording, open: Vec::new(), taken: Vec::new(), ended: false };
         walk.open = walk.texts(Place::Opening);
-        walk
+        Some(walk)
     }
 
     /// The texts that may come at a place.
     fn texts(&self, place: Place) -> Vec<Text> {
-        let g = self.grammar;
+        let g = &self.grammar;
         let all = (1u32 << g.clauses.len()) - 1;
         let lead = |texts: &[String], to: Place| -> Vec<Text> {
             texts.iter().map(|text| Text { tokens: self.wording.tokens(text), at: 0, to }).collect()
@@ -87,8 +87,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Takes in what was written since and says which tokens may come next; none at the end.
-    fn next(&mut self, written: &[u32]) -> Vec<u32> {
+    /// Takes in what was written so far and says which tokens may come next; none at the end.
+    pub fn next(&mut self, written: &[u32]) -> Vec<u32> {
         for &token in &written[self.taken.len()..] {
             self.take(token);
         }
@@ -117,8 +117,8 @@ impl<'a> Walk<'a> {
         self.open = if self.ended { Vec::new() } else { open };
     }
 
-    /// What was written, if it is whole. The last token is not given back to [`Walk::next`] where no more were allowed.
-    fn sentence(&self) -> Option<String> {
+    /// What was written, if it is whole.
+    pub fn sentence(&self) -> Option<String> {
         self.ended.then(|| self.wording.text(&self.taken))
     }
 }
