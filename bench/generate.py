@@ -111,7 +111,7 @@ def run(quick: bool, say) -> list:
         cpp = LlamaCpp(q8, "Q8_0")
         peers = [cpp, LlamaCpp(MODEL, "Q4_1"), PyTorch(q8, torch.float32, "f32"), PyTorch(q8, torch.bfloat16, "bf16")]
         truth = peers[2]
-        runs = 3 if quick else 7
+        runs = 3 if quick else 5
 
         def encode(text: str) -> list[int]:
             return cpp.llm.tokenize(text.encode("utf8"), add_bos=False, special=False)

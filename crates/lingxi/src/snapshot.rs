@@ -13,7 +13,7 @@ use crate::stages::index::Indexes;
 use crate::stages::ingest::Shop;
 use crate::stages::interests::Tastes;
 use crate::store::NewItem;
-use lingxi_content::Generator;
+use lingxi_content::{BertEncoder, Generator};
 use lingxi_data::{
     Catalog, Context, Decision, Encode, Fingerprint, ItemId, Policy, Purpose, Recall, Rows, Score, Slot, UserId,
 };
@@ -195,6 +195,10 @@ impl Engine for Snapshot {
 
     fn interests(&self, history: Rows<'_>, now: i64, most: usize) -> Vec<Degree> {
         self.built.tastes.degrees(history, self.catalog(), now, most)
+    }
+
+    fn encoder(&self) -> Option<&Arc<BertEncoder>> {
+        self.built.meaning.as_ref().map(|meaning| &meaning.encoder)
     }
 
     fn writer(&self) -> Option<&Generator> {

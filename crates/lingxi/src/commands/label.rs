@@ -47,7 +47,8 @@ struct Earned {
     texts: usize,
     labels: usize,
     seed: u64,
-    texts_per_second: f64,
+    /// Null of what reads nothing.
+    texts_per_second: Option<f64>,
 }
 
 /// Answers `lingxi label`.
@@ -67,23 +68,24 @@ pub fn run(args: &LabelArgs) -> Result<()> {
     let sample = draw(&task, args.sample, args.seed);
     let model = args.model.clone().unwrap_or(if config.model.is_empty() { MODEL.into() } else { config.model });
     let generator = generate::open(&model, &Cache::from_env()?, &cache::directory()?, &progress)?;
-    let earned = |model: String, right: usize, seconds: f64| Earned {
+    let earned = |model: String, right: usize, seconds: Option<f64>| Earned {
         model,
         accuracy: right as f64 / sample.len() as f64,
         interval: wilson(right, sample.len()),
         texts: sample.len(),
         labels: task.labels.len(),
         seed: args.seed,
-        texts_per_second: sample.len() as f64 / seconds,
+        texts_per_second: seconds.map(|seconds| sample.len() as f64 / seconds),
     };
     let started = Instant::now();
     let right = by_likelihood(&generator, template, &task, &sample, progress)?;
-    let small = earned(model, right, started.elapsed().as_secs_f64());
+    let small = earned(model, right, Some(started.elapsed().as_secs_f64()));
     let content = Content::default();
     let encoder = BertEncoder::load(&Cache::from_env()?.ensure(&content.encoder, &progress)?, content.precision)?;
     let started = Instant::now();
-    let near = earned(content.encoder, by_nearness(&encoder, &task, &sample), started.elapsed().as_secs_f64());
-    let common = earned("the commonest label".into(), commonest(&task, &sample), f64::INFINITY);
+    let right = by_nearness(&encoder, &task, &sample);
+    let near = earned(content.encoder, right, Some(started.elapsed().as_secs_f64()));
+    let common = earned("the commonest label".into(), commonest(&task, &sample), None);
     let rows = [small, near, common];
     if args.json {
         let [small, others @ ..] = rows;
@@ -199,7 +201,7 @@ fn wilson(right: usize, n: usize) -> [f64; 2] {
 fn table(rows: &[Earned]) -> String {
     let row = |e: &Earned| {
         let [low, high] = e.interval.map(|x| format!("{:.1}", 100.0 * x));
-        let speed = if e.texts_per_second.is_finite() { format!("{:.1}", e.texts_per_second) } else { String::new() };
+        let speed = e.texts_per_second.map_or_else(String::new, |speed| format!("{speed:.1}"));
         vec![e.model.clone(), format!("{:.1}%", 100.0 * e.accuracy), format!("{low} to {high}"), speed]
     };
     let head = format!("{} texts, {} labels", rows[0].texts, rows[0].labels);

@@ -2,6 +2,7 @@
 
 use super::admission::Admission;
 use super::bulk::Bulk;
+use super::embed::Batches;
 use super::engine::Engine;
 use super::error::{Answer, Refusal};
 use super::gate::Gate;
@@ -11,6 +12,7 @@ use crate::crowd::Crowd;
 use crate::kept::Opened;
 use crate::store::{Change, Good, Result, Store, Stored, Withdrawal};
 use crate::workshop::Workshop;
+use lingxi_content::BertEncoder;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -59,6 +61,7 @@ pub struct State {
     gate: OnceLock<Gate>,
     published: Mutex<Instant>,
     pub(super) bulk: Bulk,
+    pub(super) batches: Batches<BertEncoder>,
 }
 
 impl Deref for App {
@@ -81,6 +84,7 @@ impl App {
         let app = App(Arc::new(State {
             serving: RwLock::new(Arc::new(serving)),
             bulk: Bulk::open(store.path()),
+            batches: Batches::default(),
             store,
             options,
             compute: Admission::new(options.compute),

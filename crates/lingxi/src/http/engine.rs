@@ -6,7 +6,7 @@ use crate::reasons::Reason;
 use crate::recipe::Recipe;
 use crate::stages::fit::Curve;
 use crate::store::NewItem;
-use lingxi_content::Generator;
+use lingxi_content::{BertEncoder, Generator};
 use lingxi_data::{Catalog, Context, Decision, Fingerprint, ItemId, Rows, Slot, UserId};
 use lingxi_decide::{Degree, KeptAway, Standing};
 use serde_json::Value;
@@ -36,6 +36,10 @@ pub trait Engine: Send + Sync + 'static {
     fn search(&self, text: &str, n: usize) -> Option<Vec<(ItemId, f32)>>;
     /// The `most` greatest interests of a shopper with this history, the greatest first.
     fn interests(&self, history: Rows<'_>, now: i64, most: usize) -> Vec<Degree>;
+    /// The encoder that reads the goods, if there is one.
+    fn encoder(&self) -> Option<&Arc<BertEncoder>> {
+        None
+    }
     /// The model that phrases reasons, if the recipe wants one.
     fn writer(&self) -> Option<&Generator> {
         None

@@ -32,4 +32,5 @@ mod store;
 mod tidy;
 mod told;
 mod users;
+mod vectors;
 mod whole;

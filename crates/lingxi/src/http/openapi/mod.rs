@@ -6,6 +6,7 @@
 
 mod routes;
 mod schemas;
+mod vectors;
 
 use super::error::Answer;
 use super::params::{MAX_ID, MAX_N, MAX_OFFSET, MAX_QUERY, Query};
@@ -63,6 +64,8 @@ pub fn document() -> Value {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.method] = operation(&route);
     }
+    let mut schemas = schemas::all();
+    vectors::add(&mut schemas);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -75,7 +78,7 @@ pub fn document() -> Value {
         "security": [{}, {"Key": []}, {"Bearer": []}],
         "paths": paths,
         "components": {
-            "schemas": schemas::all(),
+            "schemas": schemas,
             "parameters": parameters(),
             "securitySchemes": {
                 "Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

@@ -120,18 +120,18 @@ pub(super) fn all() -> Value {
     })
 }
 
-fn kind(name: &str) -> Value {
+pub(super) fn kind(name: &str) -> Value {
     json!({"type": name})
 }
 
 /// An object with these fields, all of which are there, and perhaps others.
-fn open(fields: &[(&str, Value)]) -> Value {
+pub(super) fn open(fields: &[(&str, Value)]) -> Value {
     let required: Vec<&str> = fields.iter().map(|(name, _)| *name).collect();
     json!({"type": "object", "required": required, "properties": properties(fields)})
 }
 
 /// An object with these fields and no others.
-fn closed(required: &[&str], fields: &[(&str, Value)], first: Option<(&str, Value)>) -> Value {
+pub(super) fn closed(required: &[&str], fields: &[(&str, Value)], first: Option<(&str, Value)>) -> Value {
     let mut properties = properties(fields);
     properties.extend(first.map(|(name, schema)| (name.to_owned(), schema)));
     json!({"type": "object", "required": required, "properties": properties, "additionalProperties": false})
