@@ -1,8 +1,10 @@
-//! What the fuzz targets of the app do, and what its tests do with every seed: bytes become a body, a recipe or an artefact, or
+//! What the fuzz targets of the app do, and what its tests do with every seed: bytes become a body, a recipe, an artefact or a model, or
 //! an error that says why not.
 
 use lingxi::http::doorway;
 use lingxi::recipe::Recipe;
+use lingxi_content::Generator;
+use lingxi_content::gguf::Gguf;
 use lingxi_data::Fingerprint;
 use lingxi_data::artefact::{Reader, Writer};
 use lingxi_decide::HnswIndex;
@@ -64,4 +66,17 @@ fn read_header(header: &Value) -> bool {
         assert!(index.search(&vec![1.0; index.dim()], 2).len() <= 2);
     }
     index.is_ok()
+}
+
+/// Bytes as a GGUF file, and what was read requantised and as a network; whether it was read. What is written reads well.
+pub fn read_gguf(bytes: &[u8]) -> bool {
+    let read = Gguf::of_bytes(Path::new("model.gguf"), bytes.to_vec());
+    match &read {
+        Ok(file) => {
+            let q8 = Gguf::of_bytes(Path::new("q8.gguf"), file.to_q8("fuzz")).expect("what we write is a GGUF file");
+            let _ = Generator::of(&q8);
+        }
+        Err(why) => assert!(why.to_string().contains("model.gguf"), "{why}"),
+    }
+    read.is_ok()
 }

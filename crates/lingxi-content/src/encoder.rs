@@ -96,6 +96,13 @@ impl BertEncoder {
         encoding.expect("a tokenizer with an unknown token encodes any text, checked at load").get_ids().to_vec()
     }
 
+    /// The same, and whether the text was cut.
+    pub fn tokens_and_cut(&self, text: &str) -> (Vec<u32>, bool) {
+        let encoding = self.tokenizer.encode_fast(text, true);
+        let encoding = encoding.expect("a tokenizer with an unknown token encodes any text, checked at load");
+        (encoding.get_ids().to_vec(), !encoding.get_overflowing().is_empty())
+    }
+
     /// One vector per token list, row-major `[tokens.len(), dim]`.
     pub fn encode_tokens(&self, tokens: &[Vec<u32>]) -> Vec<f32> {
         let h = self.dim();

@@ -50,6 +50,14 @@ pub enum ContentError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A text that is too long for the model.
+    #[error("text: expected at most {most} tokens of question and answer together, got {got}; shorten it")]
+    Long {
+        /// What the model takes.
+        most: usize,
+        /// What came.
+        got: usize,
+    },
     /// An error of the data crate.
     #[error(transparent)]
     Data(#[from] lingxi_data::DataError),

@@ -6,6 +6,9 @@
 //! In reading order: [`folder`] reads and checks a Hugging Face model directory, [`family`] tells the kin of BERT apart, [`bert`] is the network on packed
 //! sequences, [`encoder`] puts tokenizer, network and pooling together behind [`lingxi_data::Encode`], [`cache`] keeps
 //! vectors by content so that a changed title encodes one item, [`catalogue`] encodes each distinct text once.
+//!
+//! Beside it a small model that writes: [`gguf`] reads its file, [`wording`] is its tokenizer, [`llama`] its network,
+//! [`generator`] puts them together: how likely is an answer, and what is one? [`labels`]: which of a closed list fits a text?
 
 pub mod bert;
 pub mod cache;
@@ -14,9 +17,16 @@ pub mod encoder;
 pub mod error;
 pub mod family;
 pub mod folder;
+pub mod generator;
+pub mod gguf;
+pub mod labels;
+pub mod llama;
+pub mod wording;
 
 pub use catalogue::{EncodeStats, encode_texts};
 pub use encoder::{BertEncoder, Precision};
 pub use error::{ContentError, Result};
+pub use generator::{Answer, Generator};
+pub use labels::{Labels, Template};
 /// On which instructions the kernels work, and whether `LINGXI_CPU` names some that there are.
 pub use lingxi_kernels::cpu;

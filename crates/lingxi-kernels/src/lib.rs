@@ -7,15 +7,19 @@
 //! [`products`] multiply matrices, [`select`] keeps the best `k`, [`retrieve`] does both at once without storing the
 //! scores, [`packed`] multiplies with matrices that stay, in f32, bf16 or bytes, [mod@cross_entropy] is the loss of choosing one item
 //! of all without their scores, [mod@gather] reads and adds to rows of a table, [`sparse`] multiplies a graph by vectors, [`rows`] holds what a network does row by row, [mod@attention] lets
-//! the tokens of each sequence look at each other without padding, [`backward`] holds what training needs besides, [`cpu`] picks the instructions at run time.
+//! the tokens of each sequence look at each other without padding, [`backward`] holds what training needs besides, [`blocks`]
+//! multiplies with the bytes of a network that writes, [`decoder`] holds what it does row by row, [`cpu`] picks the instructions at run
+//! time.
 //!
 //! All `unsafe` of the workspace is here. Shapes are checked on entry: a wrong one is a bug of the caller and panics
 //! with both sizes. Large calls use the current `rayon` pool; results do not depend on its size.
 
 pub mod attention;
 pub mod backward;
+pub mod blocks;
 pub mod cpu;
 pub mod cross_entropy;
+pub mod decoder;
 pub mod gather;
 pub mod packed;
 pub mod products;
@@ -26,8 +30,10 @@ pub mod select;
 pub mod sparse;
 
 pub use attention::{Distances, Mask, Scratch, attend, attention};
+pub use blocks::{BlockRows, Blocks};
 pub use cross_entropy::rounded::{RoundedItems, rounded_cross_entropy};
 pub use cross_entropy::{Gradients, IGNORED, cross_entropy};
+pub use decoder::{log_sum_exp, rms_norm, rotate, softmax_both, swiglu};
 pub use gather::{gather, scatter_add};
 pub use packed::{Packed, Precision, Rows, Target};
 pub use products::{

@@ -51,6 +51,61 @@ pub enum Command {
     Ope(OpeArgs),
     /// Plan, run and analyse A/B tests, and the effect of being recommended
     Experiment(ExperimentArgs),
+    /// Let the small model answer a question
+    Generate(GenerateArgs),
+    /// Sort texts under a closed list of labels without training, by the small model and by the encoder
+    Label(LabelArgs),
+}
+
+/// `lingxi generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// What is asked
+    pub question: String,
+    /// What the model is told about itself before
+    #[arg(long, default_value = "")]
+    pub system: String,
+    /// Continue the text as it is, without the marks of a conversation
+    #[arg(long)]
+    pub plain: bool,
+    /// Most tokens of the answer
+    #[arg(long, default_value_t = 128)]
+    pub tokens: usize,
+    /// The model, as `lingxi assets list` calls it
+    #[arg(long, value_name = "NAME", default_value = "SmolLM2-135M-Instruct")]
+    pub model: String,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lingxi label`.
+#[derive(Debug, Args)]
+pub struct LabelArgs {
+    /// Texts and their true labels, divided by a tab, after a line of headers
+    #[arg(long, value_name = "FILE", required_unless_present = "recipe", conflicts_with = "recipe")]
+    pub texts: Option<PathBuf>,
+    /// A shop: titles of goods and their categories
+    #[arg(long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// The directory that the recipe's paths are relative to (its own directory if absent)
+    #[arg(long, value_name = "DIR", requires = "recipe")]
+    pub data: Option<PathBuf>,
+    /// How a label is asked for, with {text} and {label} (else the recipe's own)
+    #[arg(long)]
+    pub template: Option<String>,
+    /// Texts that are drawn
+    #[arg(long, default_value_t = 300)]
+    pub sample: usize,
+    /// Seed of the draw
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The model that writes, as `lingxi assets list` calls it (else the recipe's)
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The demo's data.

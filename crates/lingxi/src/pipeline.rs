@@ -6,6 +6,7 @@
 //! ```
 
 use crate::figures;
+use crate::generate;
 use crate::http::Front;
 use crate::learner::Learning;
 use crate::reasons::WordIndex;
@@ -115,6 +116,10 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
     let words = WordIndex::new(&shop.data.catalog.texts);
     let new = novel(recipe, &shop, meaning.as_ref(), &fitted, key, site)?;
     let learning = Learning::of(&recipe.serve);
+    let writer = recipe
+        .generate
+        .phrase
+        .then(|| generate::open(&recipe.generate.model, &site.assets, &site.cache, &site.progress));
     let built = Built {
         fingerprint: Fingerprint::of_json(&(key, recipe, &evaluated.choice, site.seed)),
         policy: recipe.serve.policy.build()?.with_budget(learning.budget),
@@ -133,6 +138,7 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
         score,
         words,
         tastes,
+        writer: writer.transpose()?,
     };
     Ok(Snapshot::new(built)?)
 }

@@ -5,6 +5,7 @@
 //! spelled wrong must not silently keep its default.
 
 use crate::failure::UserError;
+use crate::generate::Generate;
 use crate::learner::LearnConfig;
 use lingxi_behaviour::alignment::AlignmentConfig;
 use lingxi_behaviour::blend::WeightSearch;
@@ -57,6 +58,9 @@ pub struct Recipe {
     /// How the shop answers.
     #[serde(default)]
     pub serve: Serve,
+    /// What the small model that writes does; nothing unless one is named.
+    #[serde(default)]
+    pub generate: Generate,
     /// Published figures under the same protocol, printed above ours.
     #[serde(default)]
     pub published: Vec<Published>,
@@ -324,6 +328,9 @@ impl Recipe {
         }
         if !(1..=10_000).contains(&self.serve.candidates) {
             return refuse("serve.candidates", "1 to 10000", self.serve.candidates.to_string());
+        }
+        if let Err((key, why)) = self.generate.check() {
+            return Err(UserError::new(format!("recipe {}: {key}: {why}", path.display()), "mend that key").into());
         }
         let serve = &self.serve;
         let checks = [

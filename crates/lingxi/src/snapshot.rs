@@ -15,6 +15,7 @@ use crate::stages::index::Indexes;
 use crate::stages::ingest::Shop;
 use crate::stages::interests::Tastes;
 use crate::store::NewItem;
+use lingxi_content::{BertEncoder, Generator};
 use lingxi_data::{
     Catalog, Context, Encode, Fingerprint, Interner, ItemId, Policy, Purpose, Recall, Rows, Score, Slot, UserId,
 };
@@ -60,6 +61,8 @@ pub struct Built {
     pub tastes: Tastes,
     /// What the shop says of itself.
     pub front: Front,
+    /// Phrases reasons, if the recipe wants it.
+    pub writer: Option<Arc<Generator>>,
 }
 
 /// A shop, ready to answer: what was built, and the goods that came since.
@@ -311,6 +314,14 @@ impl Engine for Snapshot {
 
     fn interests(&self, history: Rows<'_>, now: i64, most: usize) -> Vec<Degree> {
         self.built.tastes.degrees(history, self.catalog(), now, most)
+    }
+
+    fn encoder(&self) -> Option<&Arc<BertEncoder>> {
+        self.built.meaning.as_ref().map(|meaning| &meaning.encoder)
+    }
+
+    fn writer(&self) -> Option<&Generator> {
+        self.built.writer.as_deref()
     }
 
     fn reads_goods(&self) -> bool {

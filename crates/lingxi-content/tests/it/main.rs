@@ -2,7 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod cache;
+mod draft;
 mod families;
 mod folder;
+mod gguf;
 mod minilm;
+mod smollm;
 mod tiny;
+mod writes;

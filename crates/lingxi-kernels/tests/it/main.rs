@@ -6,6 +6,7 @@ mod levels;
 mod packed;
 mod tables;
 mod training;
+mod writing;
 
 /// Numbers around zero of about this size, from a seed.
 fn numbers(seed: u64, n: usize, size: f32) -> Vec<f32> {

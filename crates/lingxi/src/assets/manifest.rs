@@ -261,7 +261,8 @@ mod tests {
         let error = Manifest::built_in().unwrap().get("bert").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "unknown asset \"bert\": expected one of all-MiniLM-L6-v2, completejourney, ml-100k, obp"
+            "unknown asset \"bert\": expected one of all-MiniLM-L6-v2, SmolLM2-135M-Instruct, completejourney, \
+             ml-100k, obp"
         );
     }
 

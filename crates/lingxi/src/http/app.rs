@@ -2,6 +2,7 @@
 
 use super::admission::Admission;
 use super::bulk::Bulk;
+use super::embed::Batches;
 use super::engine::Engine;
 use super::error::{Answer, Refusal};
 use super::gate::Gate;
@@ -13,6 +14,7 @@ use crate::kept::Opened;
 use crate::learner::Learner;
 use crate::store::{Change, Good, Result, ShownSlot, Store, Stored, Withdrawal};
 use crate::workshop::Workshop;
+use lingxi_content::BertEncoder;
 use lingxi_data::{ItemId, Slot, UserId};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -65,6 +67,7 @@ pub struct State {
     /// Teaches the policy that answers; `None` if that does not learn. Locked before `serving` wherever both are.
     learner: Mutex<Option<Learner>>,
     pub(super) experiments: Experiments,
+    pub(super) batches: Batches<BertEncoder>,
 }
 
 impl Deref for App {
@@ -93,6 +96,7 @@ impl App {
             learner: Mutex::new(learner),
             serving: RwLock::new(Arc::new(serving)),
             bulk: Bulk::open(store.path()),
+            batches: Batches::default(),
             store,
             options,
             compute: Admission::new(options.compute),

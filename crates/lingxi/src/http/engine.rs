@@ -7,6 +7,7 @@ use crate::reasons::Reason;
 use crate::recipe::Recipe;
 use crate::stages::fit::Curve;
 use crate::store::NewItem;
+use lingxi_content::{BertEncoder, Generator};
 use lingxi_data::{Catalog, Context, Fingerprint, ItemId, Policy, Rows, Slot, UserId};
 use lingxi_decide::{Degree, KeptAway, Standing};
 use serde_json::Value;
@@ -46,6 +47,14 @@ pub trait Engine: Send + Sync + 'static {
     fn search(&self, text: &str, n: usize) -> Option<Vec<(ItemId, f32)>>;
     /// The `most` greatest interests of a shopper with this history, the greatest first.
     fn interests(&self, history: Rows<'_>, now: i64, most: usize) -> Vec<Degree>;
+    /// The encoder that reads the goods, if there is one.
+    fn encoder(&self) -> Option<&Arc<BertEncoder>> {
+        None
+    }
+    /// The model that phrases reasons, if the recipe wants one.
+    fn writer(&self) -> Option<&Generator> {
+        None
+    }
     /// Whether goods that come after the build can be read.
     fn reads_goods(&self) -> bool;
     /// The same with goods that came after the build, all of them; `None` if they cannot be read.

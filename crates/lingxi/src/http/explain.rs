@@ -6,6 +6,7 @@ use super::app::App;
 use super::error::{Answer, Refusal};
 use super::goods;
 use super::params::{Ids, Query};
+use super::phrased::{phrased, writer};
 use super::recommend::not_for;
 use crate::pipeline::{Ask, Made};
 use crate::reasons::Part;
@@ -26,6 +27,8 @@ pub struct Explanation {
     /// They add up to the score.
     parts: Vec<Part>,
     reason: String,
+    /// The same in the small model's words; null if that was not asked for, or nothing speaks for the item.
+    phrase: Option<String>,
     rules: Vec<String>,
     /// The place among the candidates by score, from 1; null if it is none.
     rank: Option<usize>,
@@ -41,9 +44,11 @@ pub struct Explanation {
 /// Explains one item.
 pub async fn get(State(app): State<App>, ids: Ids<2>, query: Query) -> Answer<Json<Explanation>> {
     let Ids([user, item]) = ids;
-    let n = query.only(&["n"])?.n()?;
+    let query = query.only(&["n", "phrase"])?;
+    let (n, phrase) = (query.n()?, query.flag("phrase")?);
     app.compute(move |app, serving| {
         let engine = serving.engine();
+        let writer = writer(engine, phrase, 1)?;
         let id = goods::known(serving, &item)?;
         let (history, now) = (serving.history(&user), app.now());
         let context = Context { user: history.user, history: history.rows(), now };
@@ -63,6 +68,8 @@ pub async fn get(State(app): State<App>, ids: Ids<2>, query: Query) -> Answer<Js
         let propensity = slot.as_ref().map(|slot| slot.propensity);
         let slot = slot.unwrap_or(Slot { item: id, score: standing.score, propensity: 0.0, explored: false });
         let reason = engine.reason(&context, &slot, if place.is_some() { &kept_away } else { &[] });
+        let title = engine.catalog().label(id).to_owned();
+        let phrase = writer.and_then(|writer| phrased(writer, &title, &reason));
         let put_away = history.put_away.iter().any(|(away, from)| *away == id && *from <= now);
         let rule = standing.rule.or_else(|| kept_away.iter().find(|kept| kept.item == id).map(|kept| kept.rule));
         let kept = match (serving.withdrawn().hides(id), put_away, rule) {
@@ -72,11 +79,12 @@ pub async fn get(State(app): State<App>, ids: Ids<2>, query: Query) -> Answer<Js
         };
         Ok(Json(Explanation {
             user_id: user.clone(),
-            title: engine.catalog().label(id).to_owned(),
+            title,
             item_id: reason.item,
             score: reason.score,
             parts: reason.parts,
             reason: reason.sentence,
+            phrase,
             rules: reason.rules,
             rank: standing.rank.map(|rank| rank + 1),
             candidates: standing.candidates,

@@ -126,6 +126,9 @@ fn pass(app: &App, request: &Request) -> Result<(), Closed> {
 /// What a request asks for; `None` for what is open to all: the page itself, its description, and the health checks.
 fn asked_for(method: &Method, uri: &Uri) -> Option<Scope> {
     let path = uri.path();
+    if matches!(path, "/v1/embeddings" | "/embed" | "/similarity" | "/rerank") {
+        return Some(Scope::Read);
+    }
     if !path.starts_with("/api/") && path != "/metrics" {
         return None;
     }

@@ -1,7 +1,7 @@
 //! What does a shop's website ask, and what do we answer? The endpoints, shaped as Gorse's, so that its clients work.
 //!
 //! A request comes in; a handler reads it ([`params`], [`feedback`]), calls the engine or the store, and answers JSON; a
-//! wrong one is refused in one shape ([`error`]). This folder is the only place that knows async: from a handler to the
+//! wrong one is refused in one shape ([`error`]). [`embed`] answers programs that want vectors. This folder is the only place that knows async: from a handler to the
 //! dot product about six plain calls.
 
 mod admission;
@@ -11,6 +11,7 @@ mod bulk;
 mod connections;
 mod dashboard;
 pub mod doorway;
+mod embed;
 mod engine;
 mod erase;
 mod error;
@@ -25,6 +26,7 @@ mod lists;
 mod openapi;
 mod page;
 mod params;
+mod phrased;
 mod policy;
 mod recommend;
 mod sent;
@@ -115,6 +117,10 @@ pub fn router(app: App) -> Router {
         .route("/api/user/{user}/neighbors", get(similar::shoppers))
         .route("/api/user/{user}/interests", get(interests::of_user))
         .route("/api/search", get(similar::search))
+        .route("/v1/embeddings", post(embed::openai))
+        .route("/embed", post(embed::embed))
+        .route("/similarity", post(embed::similarity))
+        .route("/rerank", post(embed::rerank))
         .route("/health/live", get(telemetry::live))
         .route("/health/ready", get(telemetry::ready))
         .route("/metrics", get(telemetry::metrics))

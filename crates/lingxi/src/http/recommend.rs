@@ -12,6 +12,7 @@ use super::app::App;
 use super::error::{Answer, Refusal};
 use super::feedback::change;
 use super::params::{Id, Ids, Query, checked_id, checked_kind};
+use super::phrased::{phrased, writer};
 use super::serving::{Serving, Withdrawn};
 use super::similar::Near;
 use crate::live::History;
@@ -22,6 +23,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use lingxi_content::Generator;
 use lingxi_data::{Catalog, Context, EventKind, ItemId, Policy, Slot};
 use lingxi_decide::Moved;
 use serde::Serialize;
@@ -44,6 +46,8 @@ struct Place {
     /// What for; null where the policy took the best.
     explores: Option<Explores>,
     reason: String,
+    /// The same in the small model's words; null if that was not asked for, or nothing speaks for the item.
+    phrase: Option<String>,
     parts: Vec<Part>,
     rules: Vec<String>,
     /// What moved it beside its score.
@@ -67,6 +71,8 @@ struct Asked {
     n: usize,
     offset: usize,
     form: Form,
+    /// Whether reasons are phrased.
+    phrase: bool,
     /// How much the policy may explore, 0 to 1.
     explore: f64,
     /// The kind under which what is shown is put away, and after how many seconds.
@@ -99,8 +105,16 @@ async fn recommend(
     headers: &HeaderMap,
     query: Query,
 ) -> Answer<Response> {
-    let query =
-        query.only(&["n", "offset", "category", "explain", "explore", "write-back-type", "write-back-delay"])?;
+    let query = query.only(&[
+        "n",
+        "offset",
+        "category",
+        "explain",
+        "phrase",
+        "explore",
+        "write-back-type",
+        "write-back-delay",
+    ])?;
     let scores = headers.get("x-api-version").is_some_and(|version| version == "2");
     let asked = Asked {
         category: category_of(category, &query)?,
@@ -116,10 +130,14 @@ async fn recommend(
                 }
             }
         },
+        phrase: query.flag("phrase")?,
         explore: query.explore()?,
         write_back: write_back(&query)?,
         user: user.clone(),
     };
+    if asked.phrase && asked.form != Form::Explained {
+        return Err(Refusal::input("phrase", "explain=true beside it", "phrase alone"));
+    }
     let put_away = asked.write_back;
     let (answer, shown) = app.compute(move |app, serving| slate(app, serving, &asked)).await?;
     if let Some((kind, delay)) = put_away {
@@ -164,6 +182,7 @@ fn write_back(query: &Query) -> Answer<Option<(EventKind, i64)>> {
 }
 
 fn slate(app: &App, serving: &Serving, asked: &Asked) -> Answer<(Response, Vec<String>)> {
+    let writer = writer(serving.engine(), asked.phrase && asked.form == Form::Explained, asked.n)?;
     let history = serving.history(&asked.user);
     let context = Context { user: history.user, history: history.rows(), now: app.now() };
     let id = app.store().next_decision_id();
@@ -190,7 +209,7 @@ fn slate(app: &App, serving: &Serving, asked: &Asked) -> Answer<(Response, Vec<S
     let answer = match asked.form {
         Form::Ids => Json(&ids).into_response(),
         Form::Scores => Json(scored(catalog, &decision.slots)).into_response(),
-        Form::Explained => Json(explained(serving, &context, &made)).into_response(),
+        Form::Explained => Json(explained(serving, writer, &context, &made)).into_response(),
     };
     let header = logged.then(|| [("lingxi-decision", id.to_string())]);
     Ok(((header, answer).into_response(), ids.into_iter().map(str::to_owned).collect()))
@@ -212,10 +231,12 @@ pub(super) fn scored(catalog: &Catalog, slots: &[Slot]) -> Vec<Near> {
     slots.iter().map(|slot| Near::new(catalog, slot.item, slot.score)).collect()
 }
 
-fn explained(serving: &Serving, context: &Context<'_>, made: &Made) -> Vec<Place> {
+fn explained(serving: &Serving, writer: Option<&Generator>, context: &Context<'_>, made: &Made) -> Vec<Place> {
     let catalog = serving.engine().catalog();
     let place = |(at, slot): (usize, &Slot)| {
         let reason = serving.engine().reason(context, slot, &made.kept_away);
+        let title = catalog.label(slot.item);
+        let phrase = writer.and_then(|writer| phrased(writer, title, &reason));
         let moves = made.moved.get(at).cloned().unwrap_or_default();
         let mut rules = reason.rules;
         rules.extend(moves.iter().map(|moved| format!("{} ({:+.2})", moved.cause, moved.by)));
@@ -223,8 +244,9 @@ fn explained(serving: &Serving, context: &Context<'_>, made: &Made) -> Vec<Place
         Place {
             explores: slot.explored.then_some(if opens { Explores::NewInterest } else { Explores::Policy }),
             moves,
+            phrase,
             item_id: reason.item,
-            title: catalog.label(slot.item).to_owned(),
+            title: title.to_owned(),
             score: slot.score,
             propensity: slot.propensity,
             explored: slot.explored,

@@ -3,7 +3,8 @@
 //!
 //! In reading order: [`ingest`] reads the files, [`arrivals`] adds what came since, [`encode`] reads the goods, [`divide`] splits the past, [`fit`] learns,
 //! [`choose`] weighs the models on validation, [`measure`] measures on test, [`folds`] joins the figures of folds, [`index`] makes goods findable,
-//! [`interests`] says how much a shopper's past tells of each category. Beside them, [`web`] fits the models of graph and knowledge for [`fit`], and
+//! [`interests`] says how much a shopper's past tells of each category, [`novel`] which interests goods have and which follows which,
+//! [`told`] the same as a language model has it. Beside them, [`web`] fits the models of graph and knowledge for [`fit`], and
 //! [`cold`] measures goods that nobody took.
 
 pub mod arrivals;
@@ -18,4 +19,5 @@ pub mod ingest;
 pub mod interests;
 pub mod measure;
 pub mod novel;
+pub mod told;
 pub mod web;

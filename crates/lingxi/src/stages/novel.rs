@@ -8,9 +8,11 @@ use crate::site::Site;
 use crate::stages::encode::Meaning;
 use crate::stages::fit::Fitted;
 use crate::stages::ingest::Shop;
+use crate::stages::told::told;
 use anyhow::Result;
 use lingxi_data::{Fingerprint, ItemId, Purpose};
-use lingxi_decide::novel::{Clusters, NewInterests, NovelConfig, join};
+use lingxi_decide::novel::{Clusters, NewInterests, join};
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -43,26 +45,38 @@ pub fn novel(
     if config.places == 0 && !recipe.serve.policy.learns() {
         return Ok(None);
     }
+    let key = Shelf::key(&[key, meaning.key], &(config, site.seed, fitted.alignment.is_some(), &recipe.generate));
     let load = |folder: &Path| Ok(Arc::new(serde_json::from_slice(&std::fs::read(folder.join(FILE))?)?));
-    let make = || Ok(Arc::new(fit(config, shop, meaning, fitted, site)?));
+    let make = || Ok(Arc::new(fit(recipe, shop, meaning, fitted, key, site)?));
     let save = |new: &Arc<NewInterests>, folder: &Path| {
         Ok(std::fs::write(folder.join(FILE), serde_json::to_vec(new.as_ref())?)?)
     };
-    let key = Shelf::key(&[key, meaning.key], &(config, site.seed, fitted.alignment.is_some()));
     Ok(Some(site.shelf.get("novel", key, load, make, save)?.0))
 }
 
-fn fit(config: NovelConfig, shop: &Shop, meaning: &Meaning, fitted: &Fitted, site: &Site) -> Result<NewInterests> {
+fn fit(
+    recipe: &Recipe,
+    shop: &Shop,
+    meaning: &Meaning,
+    fitted: &Fitted,
+    key: Fingerprint,
+    site: &Site,
+) -> Result<NewInterests> {
+    let config = recipe.serve.novel;
     let stage = site.progress.stage("interests", None, crate::progress::Unit::Of("goods"));
     let language = &meaning.vectors;
     let behaviour = fitted.alignment.as_ref().map(|model| model.item_vectors());
-    let clusters = match behaviour.filter(|_| config.behaviour > 0.0) {
+    let (vectors, dim) = match behaviour.filter(|_| config.behaviour > 0.0) {
         Some((rows, dim)) => {
             let joined = join(language.data(), language.dim(), rows, dim, config.behaviour);
-            Clusters::fit(&joined, language.dim() + dim, language.present(), config.clusters, site.seed)?
+            (Cow::Owned(joined), language.dim() + dim)
         }
-        None => Clusters::fit(language.data(), language.dim(), language.present(), config.clusters, site.seed)?,
+        None => (Cow::Borrowed(language.data()), language.dim()),
     };
+    let clusters = Clusters::fit(&vectors, dim, language.present(), config.clusters, site.seed)?;
+    let catalog = &shop.data.catalog;
+    let told =
+        told(&recipe.generate, catalog, &clusters, &vectors, key, site)?.map_or_else(Vec::new, |told| told.table);
     let log = shop.data.interactions.for_purpose(Purpose::Training);
     let mut taken = vec![0.0f32; shop.data.catalog.len()];
     let histories: Vec<Vec<ItemId>> = log
@@ -72,7 +86,7 @@ fn fit(config: NovelConfig, shop: &Shop, meaning: &Meaning, fitted: &Fitted, sit
             rows.last(EVENTS).items.to_vec()
         })
         .collect();
-    let new = NewInterests::fit(config, clusters, &histories, &taken, Vec::new())?;
+    let new = NewInterests::fit(config, clusters, &histories, &taken, told)?;
     stage.set(taken.len() as u64);
     stage.finish(&format!("{} interests of the goods", new.clusters.len()));
     Ok(new)

@@ -7,6 +7,7 @@
 mod experiment;
 mod routes;
 mod schemas;
+mod vectors;
 
 use super::error::Answer;
 use super::params::{MAX_ID, MAX_N, MAX_OFFSET, MAX_QUERY, Query};
@@ -64,6 +65,8 @@ pub fn document() -> Value {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.method] = operation(&route);
     }
+    let mut schemas = schemas::all();
+    vectors::add(&mut schemas);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -76,7 +79,7 @@ pub fn document() -> Value {
         "security": [{}, {"Key": []}, {"Bearer": []}],
         "paths": paths,
         "components": {
-            "schemas": schemas::all(),
+            "schemas": schemas,
             "parameters": parameters(),
             "securitySchemes": {
                 "Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -158,7 +161,8 @@ fn parameters() -> Value {
         "part": query("q", "a part of the id", json!({"type": "string"})),
         "meaning": query("q", "a text; then the goods that it means", text),
         "category": query("category", "only goods of this category", free.clone()),
-        "explain": query("explain", "whether to answer with scores, propensities and reasons", flag),
+        "explain": query("explain", "whether to answer with scores, propensities and reasons", flag.clone()),
+        "phrase": query("phrase", "whether reasons are told by the small model too, of at most 5 goods", flag),
         "explore": query("explore", "how much the policy may explore: 0 is the best only, 1 as the recipe says", json!({"type": "number", "minimum": 0, "maximum": 1, "default": 1})),
         "write_back_type": query("write-back-type", "puts what is answered away as this type", put_away),
         "write_back_delay": query("write-back-delay", "after this time, e.g. 10m", delay),

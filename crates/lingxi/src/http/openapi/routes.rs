@@ -14,7 +14,7 @@ pub(super) fn all() -> Vec<Route> {
     let part: &[&str] = &["n", "offset", "category"];
     let list: &[&str] = &["n", "offset", "category", "user_id"];
     let slate: &[&str] =
-        &["n", "offset", "category", "explain", "explore", "write_back_type", "write_back_delay", "version"];
+        &["n", "offset", "category", "explain", "phrase", "explore", "write_back_type", "write_back_delay", "version"];
     let (touched, near) = (|| named("Touched"), || many("Near", None));
     let (rows, session) = (|| many("Feedback", Some(MAX_ROWS)), || many("SessionFeedback", Some(MAX_ROWS)));
     let slates =
@@ -94,7 +94,7 @@ pub(super) fn all() -> Vec<Route> {
             .json(near()),
         post("/api/session/recommend/{category}", "The same within a category").with(part).body(session()).json(near()),
         get("/api/explain/{user}/{item}", "Why this item, or why not")
-            .with(&["n"])
+            .with(&["n", "phrase"])
             .json(named("Explanation"))
             .or(&[404]),
         get("/api/popular", "What most shoppers took").with(list).json(near()),
@@ -104,6 +104,23 @@ pub(super) fn all() -> Vec<Route> {
         get("/api/non-personalized/{name}", "A list by its name, popular or latest").with(list).json(near()).or(&[404]),
         get("/api/non-personalized/{name}/{category}", "The same within a category").with(list).json(near()).or(&[404]),
         get("/api/search", "Goods that a text means").with(&["q", "n", "offset", "category"]).json(near()).or(&[501]),
+        // vectors of any texts
+        post("/v1/embeddings", "Vectors, in OpenAI's shape")
+            .body(named("EmbeddingsAsked"))
+            .json(named("Embeddings"))
+            .or(&[501]),
+        post("/embed", "Vectors, in the shape of text-embeddings-inference")
+            .body(named("EmbedAsked"))
+            .json(json!({"type": "array", "items": {"type": "array", "items": {"type": "number"}}}))
+            .or(&[501]),
+        post("/similarity", "Cosines of one text and others")
+            .body(named("SimilarityAsked"))
+            .json(json!({"type": "array", "items": {"type": "number"}}))
+            .or(&[501]),
+        post("/rerank", "Texts by their nearness to a query, the best first")
+            .body(named("RerankAsked"))
+            .json(many("Ranked", None))
+            .or(&[501]),
         // many rows at once
         get("/api/export/{what}", "All events, items, users or decisions").with(&["format"]).media(&ROWS).or(&[404]),
         post("/api/import/{what}", "Takes any number of events or items in, as a job")

@@ -90,13 +90,14 @@ pub(super) fn all() -> Value {
         "Place": open(&[
             ("ItemId", text.clone()), ("Title", text.clone()), ("Score", scores.clone()), ("Propensity", number.clone()),
             ("Explored", flag.clone()), ("Explores", perhaps("string")), ("Reason", text.clone()),
-            ("Parts", reasons.clone()), ("Rules", words.clone()), ("Moves", json!({"type": "array"})),
+            ("Phrase", perhaps("string")), ("Parts", reasons.clone()), ("Rules", words.clone()),
+            ("Moves", json!({"type": "array"})),
         ]),
         "Explanation": open(&[
             ("UserId", text.clone()), ("ItemId", text.clone()), ("Title", text.clone()), ("Score", scores),
             ("Parts", reasons), ("Reason", text.clone()), ("Rules", words), ("Rank", perhaps("integer")),
             ("Candidates", whole.clone()), ("Place", perhaps("integer")), ("Propensity", perhaps("number")),
-            ("KeptAway", perhaps("string")),
+            ("KeptAway", perhaps("string")), ("Phrase", perhaps("string")),
         ]),
         "Import": open(&[
             ("Id", whole.clone()), ("Stage", text.clone()), ("Rows", whole.clone()), ("Stored", whole.clone()),
