@@ -63,12 +63,48 @@ class LlamaCpp:
         return {"read": read, "wrote": time.perf_counter() - start, "written": written, "logits": first}
 
 
+def network(path: pathlib.Path, dtype):
+    """The network of transformers with the weights of a GGUF file. Its own reader asks for a package that does nothing here."""
+    import gguf
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    reader = gguf.GGUFReader(path)
+    setting = {key: field.contents() for key, field in reader.fields.items() if key.startswith("llama.")}
+    heads, groups = setting["llama.attention.head_count"], setting["llama.attention.head_count_kv"]
+    weights = {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors}
+    config = LlamaConfig(
+        vocab_size=weights["token_embd.weight"].shape[0],
+        hidden_size=setting["llama.embedding_length"],
+        intermediate_size=setting["llama.feed_forward_length"],
+        num_hidden_layers=setting["llama.block_count"],
+        num_attention_heads=heads,
+        num_key_value_heads=groups,
+        max_position_embeddings=setting["llama.context_length"],
+        rms_norm_eps=setting["llama.attention.layer_norm_rms_epsilon"],
+        rope_parameters={"rope_type": "default", "rope_theta": setting["llama.rope.freq_base"]},
+        tie_word_embeddings=True,
+    )
+    names = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj"}
+    names |= {"ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj", "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm"}
+    found = {"model.embed_tokens.weight": weights.pop("token_embd.weight"), "model.norm.weight": weights.pop("output_norm.weight")}
+    for name, weight in weights.items():
+        _, layer, part, _ = name.split(".")
+        if part in ("attn_q", "attn_k"):
+            # GGUF turns neighbours, transformers halves of a head.
+            count = heads if part == "attn_q" else groups
+            weight = weight.reshape(count, -1, 2, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
+        found[f"model.layers.{layer}.{names[part]}.weight"] = weight
+    model = LlamaForCausalLM(config)
+    missing, unknown = model.load_state_dict({name: torch.tensor(np.array(weight)) for name, weight in found.items()}, strict=False)
+    assert not unknown and missing == ["lm_head.weight"], (missing, unknown)
+    model.tie_weights()
+    return model.to(dtype).eval()
+
+
 class PyTorch:
     def __init__(self, path: pathlib.Path, dtype, name: str):
-        from transformers import AutoModelForCausalLM
-
         self.name = f"PyTorch {name}"
-        self.model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=dtype).eval()
+        self.model = network(path, dtype)
 
     def run(self, tokens: list[int], most: int) -> dict:
         with torch.inference_mode():

@@ -7,6 +7,5 @@ mod families;
 mod folder;
 mod gguf;
 mod minilm;
-mod smollm;
 mod tiny;
 mod writes;

@@ -1,6 +1,7 @@
 //! Phrased reasons name what was given and nothing else, whatever chooses the words.
 
 use crate::draft::Draft;
+use crate::whole;
 use lingxi::generate::phrase::{Walk, phrase};
 use lingxi::reasons::{By, Part, Past, Reason};
 use lingxi_content::Generator;
@@ -142,4 +143,42 @@ fn the_real_model_names_only_what_was_given_where_titles_give_orders() {
         let given = [ORDERS[item], ORDERS[past], "tea", "buy \"gold\""];
         assert_eq!(holds(&sentence, &given), Ok(()));
     }
+}
+
+#[test]
+fn a_shop_phrases_reasons_only_where_it_is_asked_to_and_its_recipe_wants_it() {
+    if real().is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let plain = whole::shop(dir.path()).expect("the language model is needed: lingxi assets fetch all-MiniLM-L6-v2");
+    let address = plain.address().to_owned();
+    let refused = |path: &str, said: &str| {
+        let request = ureq::get(format!("http://{address}{path}")).config().http_status_as_error(false).build();
+        let mut response = request.call().unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        assert!(response.status() == 400 && text.contains(said), "{path}: {text}");
+    };
+    refused("/api/explain/tea-lover-3/tea-1?phrase=true", "generate.model");
+    refused("/api/recommend/tea-lover-3?phrase=true", "explain=true beside it");
+    refused("/api/recommend/tea-lover-3?explain=true&phrase=true&n=6", "at most 5");
+    drop(plain);
+    let recipe = std::fs::read_to_string(dir.path().join("recipe.toml")).unwrap();
+    let recipe = format!("{recipe}\n[generate]\nmodel = \"SmolLM2-135M-Instruct\"\nphrase = true\n");
+    std::fs::write(dir.path().join("recipe.toml"), recipe).unwrap();
+    let served = whole::Served::start(dir.path());
+    let slate = served.get("/api/recommend/tea-lover-3?n=3&explain=true&phrase=true");
+    for place in slate.as_array().unwrap() {
+        let phrase = place["Phrase"].as_str().expect("something speaks for it");
+        println!("{phrase}");
+        for (i, piece) in phrase.split('"').enumerate() {
+            let given = ["tea number", "soap number", "bolt number", "tea", "number"];
+            assert!(i % 2 == 0 || given.iter().any(|given| piece.starts_with(given)), "{phrase}");
+        }
+        assert!(phrase.contains(place["Title"].as_str().unwrap()), "{phrase}");
+    }
+    let item = slate[0]["ItemId"].as_str().unwrap();
+    let explained = served.get(&format!("/api/explain/tea-lover-3/{item}?phrase=true"));
+    assert_eq!(explained["Phrase"], slate[0]["Phrase"], "the same question has the same answer");
+    assert!(served.get("/api/recommend/tea-lover-3?n=3&explain=true")[0]["Phrase"].is_null());
 }

@@ -107,7 +107,7 @@ async fn encode(
         let none = || Refusal::new(StatusCode::NOT_IMPLEMENTED, "no_encoder", "this snapshot has no language model");
         let encoder =
             serving.engine().encoder().ok_or_else(|| none().remedy("name one in the recipe: content.encoder"))?;
-        check(encoder)?;
+        check(encoder.as_ref())?;
         let mut lists = Vec::with_capacity(texts.len());
         for (at, text) in texts.iter().enumerate() {
             let (tokens, cut) = encoder.tokens_and_cut(text);
@@ -120,7 +120,7 @@ async fn encode(
         Ok((encoder.clone(), lists))
     });
     let (encoder, lists) = read.await?;
-    let tokens = lists.iter().map(Vec::len).sum();
+    let tokens: usize = lists.iter().map(Vec::len).sum();
     if tokens > MAX_TOKENS {
         let message = format!("expected at most {MAX_TOKENS} tokens in a request, got {tokens}");
         let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message);
