@@ -29,13 +29,13 @@ import ours
 DECISIONS, ACTIONS = 10_000, 10
 # All settings were chosen on the worlds of TUNED; what is measured are the worlds of MEASURED.
 TUNED, MEASURED = (101, 102, 103, 104), (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
-POLICY = {"kind": "lin-ucb", "alpha": 0.05}
+POLICY = {"kind": "lin-ucb", "alpha": 0.1, "ridge": 1.0}
 ARMS_POLICY = {"kind": "lin-ucb", "alpha": 0.5}
 WABBITS = {"squarecb": "--squarecb --gamma_scale 2000", "cover": "--cover 16 --epsilon 0"}
 ARMS_PEERS = {"LinUCB": {"alpha": 0.5}, "LinTS": {}}
 # What was tried: as many settings for us as for each of them.
 GRID = {
-    "goods": [{"kind": "lin-ucb", "alpha": a, "ridge": r} for a in (0.0, 0.02, 0.05, 0.1) for r in (1.0, 10.0)]
+    "goods": [{"kind": "lin-ucb", "alpha": a, "ridge": r} for a in (0.0, 0.05, 0.1, 0.2) for r in (0.1, 1.0)]
     + [{"kind": "square-cb", "gamma": g, "exponent": e} for g in (100.0, 300.0, 1000.0) for e in (0.25, 0.5)],
     "arms": [{"kind": "lin-ucb", "alpha": a} for a in (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)],
     "squarecb": [f"--squarecb --gamma_scale {g} {q}" for g in (10, 100, 500, 2000, 10000) for q in ("", "-l 0.1", "-q aa")],
