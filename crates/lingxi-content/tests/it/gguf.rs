@@ -70,10 +70,10 @@ proptest! {
         let mut bytes = Draft::new().bytes();
         let at = at % bytes.len();
         bytes[at] = byte;
-        if let Ok(file) = read(bytes) {
-            if let Ok(q8) = read(file.to_q8("x")) {
-                let _ = Generator::of(&q8).map(drop);
-            }
+        if let Ok(file) = read(bytes)
+            && let Ok(q8) = read(file.to_q8("x"))
+        {
+            let _ = Generator::of(&q8).map(drop);
         }
     }
 }

@@ -7,5 +7,6 @@ mod families;
 mod folder;
 mod gguf;
 mod minilm;
+mod smollm;
 mod tiny;
 mod writes;

@@ -59,7 +59,7 @@ fn more_than_can_wait_is_refused_with_the_time_to_come_again_and_all_others_are_
     let ask = || {
         let request =
             ureq::post(format!("http://{}/embed", served.address())).config().http_status_as_error(false).build();
-        let mut response = request.send(&body).unwrap();
+        let mut response = request.send(body.as_str()).unwrap();
         let again = response.headers().get("retry-after").is_some();
         let text = response.body_mut().read_to_string().unwrap();
         (response.status().as_u16(), again, text)
