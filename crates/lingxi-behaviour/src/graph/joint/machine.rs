@@ -248,7 +248,7 @@ mod tests {
             let mut gradient = vec![0.0; parameters.len()];
             machine.step(&parameters, &pairs, &drawn, Some(&mut gradient));
             let value = |w: &[f32]| machine.step(w, &pairs, &drawn, None);
-            lingxi_train::gradient_check(&parameters, &gradient, 5e-3, 0.01, 40, 5, value)
+            lingxi_train::gradient_check(&parameters, &gradient, 2e-2, 0.02, 40, 5, value)
                 .unwrap_or_else(|why| panic!("{loss:?}: {why:?}"));
         }
     }
