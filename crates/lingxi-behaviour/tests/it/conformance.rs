@@ -64,8 +64,7 @@ fn sequences(shop: &Shop) -> Vec<SequenceModel> {
         (Kind::Gated, sampled, Input::Text),
         (Kind::Gru4Rec, contrast, Input::Both),
         (Kind::Lstm, Loss::Bce, Input::Ids),
-        (Kind::Caser, Loss::Mse, Input::Both),
-        (Kind::NextItNet, Loss::Full, Input::Ids),
+        (Kind::NextItNet, Loss::Mse, Input::Both),
     ];
     let of = |(network, loss, input)| {
         let training = TrainerConfig { epochs: 20, batch: 16, learning_rate: 1e-2, ..TrainerConfig::default() };
