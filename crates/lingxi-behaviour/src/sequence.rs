@@ -7,7 +7,7 @@
 //!    own that starts at zero; or only one of both. An item that nobody took is placed by its text alone.
 //! 2. An event is `sqrt(d) e_i` plus rows for its place from the end, its kind, and the time since the event before ([`lessons`]).
 //! 3. A [`network`] turns events into states; [`sasrec`] is self-attention, plain or gated, [`gru`] a memory,
-//!    [`caser`] and [`next_it_net`] convolutions.
+//!    [`next_it_net`] a convolution.
 //! 4. A [`loss`] holds each state against what came next; one step is [`machine`].
 //!
 //! `score(x, i) = c h(x) . e_i` with `h` the state of the last event and `c` a constant of the model. Fresh events are
@@ -17,7 +17,6 @@
 //! Memory while training: about `4 n d` bytes seven times (parameters, two of the optimiser, gradients, the best so far), and
 //! four of a lane each.
 
-mod caser;
 mod gru;
 mod lessons;
 mod loss;
@@ -61,8 +60,6 @@ pub enum Kind {
     Gru4Rec,
     /// A memory with a cell.
     Lstm,
-    /// Convolution over the latest events.
-    Caser,
     /// Convolution with holes.
     NextItNet,
 }
@@ -172,7 +169,6 @@ impl SequenceConfig {
             Kind::Gated => Box::new(attention(true)),
             Kind::Gru4Rec => Box::new(gru::Recurrent::new(gru::Memory::Gru, d, layers)),
             Kind::Lstm => Box::new(gru::Recurrent::new(gru::Memory::Lstm, d, layers)),
-            Kind::Caser => Box::new(caser::Caser::new(d)),
             Kind::NextItNet => Box::new(next_it_net::NextItNet::new(d, layers)),
         }
     }
