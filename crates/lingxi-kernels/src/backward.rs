@@ -234,7 +234,7 @@ fn check(qkv: usize, out: usize, offsets: &[usize], heads: usize) -> usize {
         qkv == 3 * out && heads > 0 && (out == 0 || out.is_multiple_of(tokens * heads)),
         "attention: {qkv} numbers for {tokens} tokens, {heads} heads and {out} out"
     );
-    if tokens == 0 { 0 } else { out / tokens }
+    out.checked_div(tokens).unwrap_or(0)
 }
 
 /// Query, key and value of one head of a sequence.

@@ -308,8 +308,9 @@ fn weigh_body<const FMA: bool>(
         if 2 * i + 1 == m {
             halves[1] = [0; PANEL];
         }
-        for lane in 0..PANEL {
-            line.0[lane] = halves[0][lane] >> 16 | halves[1][lane] & 0xffff_0000;
+        let [first, second] = &halves;
+        for ((step, a), b) in line.0.iter_mut().zip(first).zip(second) {
+            *step = a >> 16 | b & 0xffff_0000;
         }
         for (at, half) in halves.iter().enumerate().take(m - 2 * i) {
             let steps: &mut [u32; PANEL / 2] =
