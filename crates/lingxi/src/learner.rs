@@ -296,7 +296,7 @@ impl Learner {
     /// # Errors
     /// A store that cannot be read, or that takes no writes: what was not kept is not learnt.
     pub fn step(&mut self, store: &Store, items: &Interner, now: i64) -> Result<bool> {
-        if let Some(closing) = self.to_learn_again(store)? {
+        if let Some(closing) = self.next_again(store)? {
             store.read(|reader| self.close(reader, items, closing))?;
             self.again.as_mut().map(VecDeque::pop_front);
             return Ok(true);
@@ -316,7 +316,7 @@ impl Learner {
     }
 
     /// The next closing that was stored and not learnt before the last run ended.
-    fn to_learn_again(&mut self, store: &Store) -> Result<Option<Closing>> {
+    fn next_again(&mut self, store: &Store) -> Result<Option<Closing>> {
         if self.again.is_none() {
             self.again = Some(store.read(|reader| reader.closings(self.learnt.up_to))?.into());
         }

@@ -2,7 +2,7 @@
 //!
 //! What a person writes ([`config`]) is kept in the store; every shopper who asks for a slate is dealt an arm ([`running`])
 //! and is met in it; what they do is added up by the store's writer in the transaction that stores it ([`measure`]), so that
-//! what is counted is exactly what is stored, also after a crash. Whoever looks reads a few sums ([`look`]): the log is never
+//! what is counted is exactly what is stored, also after a crash. Whoever looks reads a few sums ([`mod@look`]): the log is never
 //! read again. An arm that surely loses more than a guardrail tolerates is stopped by the server itself.
 
 pub mod config;

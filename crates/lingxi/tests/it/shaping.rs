@@ -47,7 +47,7 @@ fn boosts_and_shares_of_sellers_move_goods_and_every_place_says_so() {
                 let number: usize = item["ItemId"].as_str().unwrap().rsplit('-').next().unwrap().parse().unwrap();
                 let kind = item["ItemId"].as_str().unwrap().split('-').next().unwrap();
                 let line = 1 + number + 20 * ["tea", "soap", "bolt"].iter().position(|k| *k == kind).unwrap();
-                *shown.entry(["acme", "bolt"][usize::from(line % 5 == 0)].into()).or_default() +=
+                *shown.entry(["acme", "bolt"][usize::from(line.is_multiple_of(5))].into()).or_default() +=
                     1.0 / (place as f64 + 2.0).log2();
             }
         }
