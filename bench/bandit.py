@@ -8,8 +8,8 @@ learn from it before the next one, as a shop that serves does. Text for Vowpal W
 is decisions a second, ours over the peer's, by medians over the seeds. Rewards are compared seed by seed: the mean difference and its
 Student's t interval stand in the result, and a reward below the peer's by more than chance ends the bench.
 
-`python bench/bandit.py` (inside the environment) is how all settings were chosen, each program over a grid of its own, on other
-seeds than those that are measured.
+`python bench/bandit.py` (inside the environment) plays every setting of GRID, each program over a grid of its own, on other seeds than
+those that are measured: settings are to be chosen by it.
 """
 
 import os
@@ -27,7 +27,8 @@ import numpy as np
 import ours
 
 DECISIONS, ACTIONS = 10_000, 10
-# All settings were chosen on the worlds of TUNED; what is measured are the worlds of MEASURED.
+# What is measured are the worlds of MEASURED. Ours were chosen on those of TUNED (arms: the first three); the peers' were chosen on a
+# stream of another shop, and have not been through GRID here yet.
 TUNED, MEASURED = (101, 102, 103, 104), (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 POLICY = {"kind": "lin-ucb", "alpha": 0.1, "ridge": 1.0}
 ARMS_POLICY = {"kind": "lin-ucb", "alpha": 0.5, "ridge": 0.1}
