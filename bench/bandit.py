@@ -6,10 +6,10 @@ fixed goods and a row about the shopper: ours against `contextualbandits`, which
 world of its own, shoppers, goods and all; on each of them every program plays once from nothing, and all answer each decision and
 learn from it before the next one, as a shop that serves does. Text for Vowpal Wabbit is written before the clock starts. The ratio
 is decisions a second, ours over the peer's, by medians over the seeds. Rewards are compared seed by seed: the mean difference and its
-Student's t interval stand in the result, and a mean below the peer's ends the bench.
+Student's t interval stand in the result, and a reward below the peer's by more than chance ends the bench.
 
-`python bench/bandit.py` (inside the environment) is how all settings were chosen, each program over a grid of its own, on other
-seeds than those that are measured.
+`python bench/bandit.py` (inside the environment) plays every setting of GRID, each program over a grid of its own, on other seeds than
+those that are measured: settings are to be chosen by it.
 """
 
 import os
@@ -27,20 +27,21 @@ import numpy as np
 import ours
 
 DECISIONS, ACTIONS = 10_000, 10
-# All settings were chosen on the worlds of TUNED; what is measured are the worlds of MEASURED.
+# What is measured are the worlds of MEASURED. Ours were chosen on those of TUNED (arms: the first three); the peers' were chosen on a
+# stream of another shop, and have not been through GRID here yet.
 TUNED, MEASURED = (101, 102, 103, 104), (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 POLICY = {"kind": "lin-ucb", "alpha": 0.1, "ridge": 1.0}
-ARMS_POLICY = {"kind": "lin-ucb", "alpha": 0.5}
+ARMS_POLICY = {"kind": "lin-ucb", "alpha": 0.5, "ridge": 0.1}
 WABBITS = {"squarecb": "--squarecb --gamma_scale 2000", "cover": "--cover 16 --epsilon 0"}
 ARMS_PEERS = {"LinUCB": {"alpha": 0.5}, "LinTS": {}}
 # What was tried: as many settings for us as for each of them.
 GRID = {
     "goods": [{"kind": "lin-ucb", "alpha": a, "ridge": r} for a in (0.0, 0.05, 0.1, 0.2) for r in (0.1, 1.0)]
     + [{"kind": "square-cb", "gamma": g, "exponent": e} for g in (100.0, 300.0, 1000.0) for e in (0.25, 0.5)],
-    "arms": [{"kind": "lin-ucb", "alpha": a} for a in (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)],
+    "arms": [{"kind": "lin-ucb", "alpha": a, "ridge": r} for a in (0.2, 0.5, 1.0) for r in (0.1, 1.0)],
     "squarecb": [f"--squarecb --gamma_scale {g} {q}" for g in (10, 100, 500, 2000, 10000) for q in ("", "-l 0.1", "-q aa")],
     "cover": [f"--cover {n} --epsilon {e} {q}" for n in (4, 16) for e in (0, 0.02) for q in ("", "-l 0.1", "-q aa")],
-    "LinUCB": [{"alpha": a} for a in (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)],
+    "LinUCB": [{"alpha": a} for a in (0.1, 0.2, 0.5, 0.7, 1.0, 2.0)],
     "LinTS": [{"v_sq": v} for v in (0.01, 0.03, 0.1, 0.3, 1.0)],
 }
 
@@ -159,7 +160,7 @@ def compare(case: str, name: str, mine: list, theirs: list) -> dict:
     rewards = [np.array([run["reward"] for run in runs]) for runs in (mine, theirs)]
     more = rewards[0] - rewards[1]
     half = stats.t.ppf(0.975, len(more) - 1) * more.std(ddof=1) / np.sqrt(len(more)) if len(more) > 1 else float("inf")
-    assert len(more) == 1 or more.mean() >= 0, f"{case}: our reward {rewards[0].mean():.4f}, {name}'s {rewards[1].mean():.4f}"
+    assert more.mean() + half >= 0, f"{case}: our reward {rewards[0].mean():.4f}, {name}'s {rewards[1].mean():.4f}, more than chance"
     line = ours.case(f"{case}, {name}", *seconds, name, "s a stream")
     return line | {
         "reward": rewards[0].mean(),
