@@ -175,8 +175,8 @@ pub struct Learner {
     kept_lessons: u64,
     /// Slates and their rewards since the last kept policy.
     since: (u64, f64),
-    /// Closings of the last run that are to be learnt again first.
-    again: Option<VecDeque<Closing>>,
+    /// Closings that are stored and not learnt yet, in their order; `None` before those of the last run are read.
+    stored: Option<VecDeque<Closing>>,
 }
 
 impl Learner {
@@ -185,7 +185,10 @@ impl Learner {
     /// # Errors
     /// A store that cannot be read.
     pub fn open(learning: Learning, store: &Store, items: &Interner) -> Result<Learner> {
-        let kept = store.read(|reader| reader.last_policy(&config_of(&learning)))?;
+        let config = config_of(&learning);
+        let newest = store.read(|reader| reader.policies(&config))?.into_iter().next();
+        let with_state = |kept: KeptPolicy| store.read(|reader| Ok((reader.policy_state(kept.id)?, kept)));
+        let kept = newest.map(with_state).transpose()?;
         Learner::of(learning, kept, items)
     }
 
@@ -203,7 +206,7 @@ impl Learner {
         Ok(learner)
     }
 
-    fn of(learning: Learning, kept: Option<KeptPolicy>, items: &Interner) -> Result<Learner> {
+    fn of(learning: Learning, kept: Option<(String, KeptPolicy)>, items: &Interner) -> Result<Learner> {
         let untaught = learning.policy.build().map_err(|why| StoreError::Read(why.to_string()))?;
         let mut learner = Learner {
             config: config_of(&learning),
@@ -218,19 +221,19 @@ impl Learner {
             next_keep: 0,
             kept_lessons: 0,
             since: (0, 0.0),
-            again: None,
+            stored: None,
         };
         learner.span = learner.learning.learn.close_every();
-        if let Some(kept) = kept {
-            learner.recall(&kept, items)?;
+        if let Some((state, kept)) = kept {
+            learner.recall(kept.id, &state, items)?;
             learner.learnt = kept.learnt;
         }
         Ok(learner)
     }
 
-    fn recall(&mut self, kept: &KeptPolicy, items: &Interner) -> Result<()> {
-        let broken = |why: String| StoreError::Read(format!("the policy kept as {}: {why}", kept.id));
-        let mind: Mind = serde_json::from_str(&kept.state).map_err(|why| broken(why.to_string()))?;
+    fn recall(&mut self, id: i64, state: &str, items: &Interner) -> Result<()> {
+        let broken = |why: String| StoreError::Read(format!("the policy kept as {id}: {why}"));
+        let mind: Mind = serde_json::from_str(state).map_err(|why| broken(why.to_string()))?;
         let mut policy = Explorer::from_json(&mind.policy).map_err(|why| broken(why.to_string()))?;
         policy.rename(|item| mind.names.get(&item.0).and_then(|name| items.get(name)).map(ItemId));
         self.policy = Arc::new(policy);
@@ -296,15 +299,15 @@ impl Learner {
     /// # Errors
     /// A store that cannot be read, or that takes no writes: what was not kept is not learnt.
     pub fn step(&mut self, store: &Store, items: &Interner, now: i64) -> Result<bool> {
-        if let Some(closing) = self.next_again(store)? {
+        if let Some(closing) = self.next_stored(store)? {
             store.read(|reader| self.close(reader, items, closing))?;
-            self.again.as_mut().map(VecDeque::pop_front);
+            self.stored.as_mut().map(VecDeque::pop_front);
             return Ok(true);
         }
         let last = store.read(|reader| reader.last_event())?;
         let more = store.read(|reader| self.hear(reader, items, last))?;
         if !more && now >= self.next_closing {
-            if self.close_next(store, items, now)? {
+            if self.store_closing(store, now)? {
                 return Ok(true);
             }
             self.next_closing = now + self.learning.learn.close_every();
@@ -315,24 +318,23 @@ impl Learner {
         Ok(more)
     }
 
-    /// The next closing that was stored and not learnt before the last run ended.
-    fn next_again(&mut self, store: &Store) -> Result<Option<Closing>> {
-        if self.again.is_none() {
-            self.again = Some(store.read(|reader| reader.closings(self.learnt.up_to))?.into());
+    /// The next closing that is stored and not learnt: of the last run, or just now.
+    fn next_stored(&mut self, store: &Store) -> Result<Option<Closing>> {
+        if self.stored.is_none() {
+            self.stored = Some(store.read(|reader| reader.closings(self.learnt.up_to))?.into());
         }
-        Ok(self.again.as_ref().and_then(VecDeque::front).copied())
+        Ok(self.stored.as_ref().and_then(VecDeque::front).copied())
     }
 
-    /// Closes the next slates whose time has come; true if there may be more.
-    fn close_next(&mut self, store: &Store, items: &Interner, now: i64) -> Result<bool> {
+    /// Stores that the next slates are closed whose time has come; false if there are none.
+    fn store_closing(&mut self, store: &Store, now: i64) -> Result<bool> {
         let until = now - self.learning.learn.wait();
         let Some(up_to) = store.read(|reader| reader.shown_until(self.learnt.up_to, until, BATCH))? else {
             return Ok(false);
         };
         let closing = Closing { up_to, after: self.learnt.after };
         store.keep(Learnt::Closed(closing))?;
-        store.read(|reader| self.close(reader, items, closing))?;
-        self.thin();
+        self.stored.get_or_insert_default().push_back(closing);
         Ok(true)
     }
 
@@ -360,6 +362,7 @@ impl Learner {
         let lessons: Vec<Lesson> = slates.iter().flat_map(|slate| self.left(slate, items)).collect();
         self.teach(&lessons);
         slates.iter().for_each(|slate| self.note(slate));
+        self.thin();
         self.learnt.up_to = closing.up_to;
         Ok(())
     }
@@ -459,7 +462,6 @@ impl Learner {
             at: now,
             config: self.config.clone(),
             version: self.policy.version(),
-            state: serde_json::to_string(&mind).expect("numbers and text under fixed names"),
             learnt: self.learnt,
             lessons: self.lessons,
             reward: self.since.1 / self.since.0.max(1) as f64,
@@ -467,7 +469,8 @@ impl Learner {
             stays,
         });
         let (every, most) = (self.learning.learn.keep_every(), self.learning.learn.keep);
-        store.keep(Learnt::Policy { policy, every, most })?;
+        let state = serde_json::to_string(&mind).expect("numbers and text under fixed names");
+        store.keep(Learnt::Policy { policy, state, every, most })?;
         (self.kept_lessons, self.since) = (self.lessons, (0, 0.0));
         Ok(())
     }
@@ -478,11 +481,14 @@ impl Learner {
     /// # Errors
     /// A store that cannot be read or takes no writes, a policy that does not read back: then nothing changes.
     pub fn go_back(&mut self, id: i64, store: &Store, items: &Interner, now: i64) -> Result<bool> {
-        let Some(kept) = self.kept(store)?.into_iter().find(|kept| kept.id == id) else { return Ok(false) };
+        if !self.kept(store)?.iter().any(|kept| kept.id == id) {
+            return Ok(false);
+        }
+        let state = store.read(|reader| reader.policy_state(id))?;
         // What is left behind may be wanted again.
         self.keep_now(store, items, now)?;
         let curve = self.curve.clone();
-        self.recall(&kept, items)?;
+        self.recall(id, &state, items)?;
         // What slates brought is history, whoever chose them; what is usual must be found anew.
         (self.curve, self.drift) = (curve, Drift::default());
         self.keep_as(store, items, now, Some(id), true)?;

@@ -5,7 +5,7 @@
 
 use crate::stages::interests::{Tastes, past};
 use lingxi_data::{Catalog, Context, Events, ItemId, ItemVectors, Recall, Scored, Slot, UserId};
-use lingxi_decide::explore::{Facts, describe};
+use lingxi_decide::explore::{Facts, describe, popularity};
 use lingxi_decide::{Interests, NewInterests};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +23,9 @@ const SHARE: usize = 8;
 
 /// What is known of goods, and of what shoppers were shown.
 pub struct Sight {
-    /// How often each item was taken: standard deviations of the log over all goods.
+    /// How often each item was taken.
+    taken: Vec<f32>,
+    /// The same in standard deviations of the log over all goods.
     popularity: Vec<f32>,
     /// By shopper: interests with how much of each they were shown lately.
     shown: Mutex<HashMap<UserId, Vec<(u32, f32)>>>,
@@ -34,7 +36,12 @@ impl Sight {
     pub fn new(log: &Events<'_>, goods: usize) -> Sight {
         let mut taken = vec![0.0f32; goods];
         log.iter().for_each(|event| taken[event.item.index()] += 1.0);
-        Sight { popularity: standard(&taken), shown: Mutex::default() }
+        Sight { popularity: popularity(&taken), taken, shown: Mutex::default() }
+    }
+
+    /// How often each item was taken; goods that came since are not in it.
+    pub fn taken(&self) -> &[f32] {
+        &self.taken
     }
 
     /// Takes note of a slate.
@@ -145,14 +152,6 @@ fn mean(goods: &[ItemId], vectors: &ItemVectors) -> Vec<f32> {
         return sum;
     }
     Vec::new()
-}
-
-fn standard(taken: &[f32]) -> Vec<f32> {
-    let logs: Vec<f32> = taken.iter().map(|n| n.ln_1p()).collect();
-    let n = logs.len().max(1) as f32;
-    let mean = logs.iter().sum::<f32>() / n;
-    let spread = (logs.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n).sqrt().max(1e-6);
-    logs.iter().map(|x| (x - mean) / spread).collect()
 }
 
 /// A recall with the most taken goods of the interests that are likeliest to be the shopper's next.

@@ -222,10 +222,7 @@ fn reranker(built: &Built, catalog: &Catalog) -> lingxi_decide::Result<Option<Re
     if built.rerank == RerankConfig::default() {
         return Ok(None);
     }
-    let mut taken = vec![0.0; catalog.len()];
-    let log = built.shop.data.interactions.for_purpose(Purpose::Serving);
-    log.iter().for_each(|event| taken[event.item.index()] += 1.0);
-    Reranker::new(built.rerank.clone(), catalog, &taken).map(Some)
+    Reranker::new(built.rerank.clone(), catalog, built.sight.taken()).map(Some)
 }
 
 /// Numbers the values of the column that the recipe tells groups apart by.

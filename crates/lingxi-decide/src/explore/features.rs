@@ -40,6 +40,15 @@ impl Facts {
     }
 }
 
+/// How often each item was taken, in standard deviations of the log over all goods: [`Facts::popularity`].
+pub fn popularity(taken: &[f32]) -> Vec<f32> {
+    let logs: Vec<f32> = taken.iter().map(|n| n.ln_1p()).collect();
+    let n = logs.len().max(1) as f32;
+    let mean = logs.iter().sum::<f32>() / n;
+    let spread = (logs.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n).sqrt().max(1e-6);
+    logs.iter().map(|x| (x - mean) / spread).collect()
+}
+
 /// Fills [`Scored::features`] with a row for each candidate.
 pub fn describe(scored: &mut Scored, facts: impl Fn(ItemId) -> Facts) {
     let spread = super::spread(&scored.scores);

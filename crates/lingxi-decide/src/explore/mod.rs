@@ -33,7 +33,7 @@ pub use config::PolicyConfig;
 pub use drift::{Change, Drift};
 pub use epsilon_greedy::EpsilonGreedy;
 pub use explorer::Explorer;
-pub use features::{Facts, WIDTH, describe};
+pub use features::{Facts, WIDTH, describe, popularity};
 pub use greedy::Greedy;
 pub use lin_ucb::{LinUcb, LinUcbConfig};
 pub use network::Network;

@@ -3,8 +3,7 @@
 //! A part of a score goes in, the ways to tell it come out. Whatever way through them is taken, the sentence names the item, past
 //! goods, shared words and categories that the parts name, and nothing else.
 
-use crate::reasons::{By, Part};
-use lingxi_data::EventKind;
+use crate::reasons::{By, Part, did};
 
 /// Letters of a name that are told; the rest of a long title says little.
 const LONGEST: usize = 80;
@@ -100,18 +99,6 @@ fn ways(part: &Part) -> Vec<String> {
         By::BoughtTogether | By::SimilarMeaning | By::Baseline | By::Other => &[],
     };
     texts.iter().map(|text| (*text).to_owned()).collect()
-}
-
-fn did(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::View => "looked at",
-        EventKind::Click => "clicked on",
-        EventKind::Cart => "put into the cart",
-        EventKind::Buy => "bought",
-        EventKind::Rate => "rated",
-        EventKind::Search => "searched for",
-        EventKind::Other => "chose",
-    }
 }
 
 /// A name in quotes, on one line and not too long; quotes within it would let it seem to end.

@@ -13,7 +13,7 @@ use crate::reasons::Part;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use lingxi_data::{Context, Policy, Slot};
+use lingxi_data::{Context, Slot};
 use serde::Serialize;
 
 /// What can be said of an item for a shopper.
@@ -55,7 +55,7 @@ pub async fn get(State(app): State<App>, ids: Ids<2>, query: Query) -> Answer<Js
         let (withdrawn, decision) = (serving.withdrawn(), app.store().next_decision_id());
         let withdrawn = not_for(&withdrawn, &history, now);
         let (seed, dealt, taught) = (app.seed_of(decision), app.experiments.deal(&user), serving.policy());
-        let policy = dealt.policy().or(taught.as_deref().map(|policy| policy as &dyn Policy));
+        let policy = dealt.policy().or(taught.as_deref());
         let (withdrawn, explore) = (&withdrawn, dealt.explore(1.0));
         let ask = Ask { context: &context, n, id: decision, seed, withdrawn, within: None, explore, policy };
         let standing = engine.consider(&ask, id).ok_or_else(|| {

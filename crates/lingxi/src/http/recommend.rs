@@ -24,7 +24,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use lingxi_content::Generator;
-use lingxi_data::{Catalog, Context, EventKind, ItemId, Policy, Slot};
+use lingxi_data::{Catalog, Context, EventKind, ItemId, Slot};
 use lingxi_decide::Moved;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -190,7 +190,7 @@ fn slate(app: &App, serving: &Serving, asked: &Asked) -> Answer<(Response, Vec<S
     let withdrawn = not_for(&withdrawn, &history, app.now());
     let (n, within) = (asked.offset + asked.n, goods.as_deref());
     let (dealt, taught) = (app.experiments.deal_for(&asked.user, asked.explore), serving.policy());
-    let policy = dealt.policy().or(taught.as_deref().map(|policy| policy as &dyn Policy));
+    let policy = dealt.policy().or(taught.as_deref());
     let (seed, withdrawn, explore) = (app.seed_of(id), &withdrawn, dealt.explore(asked.explore));
     let ask = Ask { context: &context, n, id, seed, withdrawn, within, explore, policy };
     let began = Instant::now();

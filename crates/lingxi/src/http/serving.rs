@@ -5,8 +5,7 @@ use super::engine::Engine;
 use crate::crowd::Crowd;
 use crate::live::{History, Live};
 use crate::store::{Erasure, NewEvent, NewItem, Result, Store, Stored, Withdrawal};
-use lingxi_data::{ItemId, UserId};
-use lingxi_decide::Explorer;
+use lingxi_data::{ItemId, Policy, UserId};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -20,7 +19,7 @@ pub struct Serving {
     /// The goods that the shop described since the build.
     described: RwLock<Arc<HashMap<ItemId, NewItem>>>,
     /// The policy as it has learnt until now; `None` if the snapshot's own does not learn.
-    policy: RwLock<Option<Arc<Explorer>>>,
+    policy: RwLock<Option<Arc<dyn Policy>>>,
 }
 
 /// Goods that the shop took away since the snapshot was built.
@@ -47,12 +46,12 @@ impl Serving {
     }
 
     /// The policy as it has learnt until now.
-    pub fn policy(&self) -> Option<Arc<Explorer>> {
+    pub fn policy(&self) -> Option<Arc<dyn Policy>> {
         self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Lets a policy that learnt more choose from now on.
-    pub(super) fn teach(&self, policy: Arc<Explorer>) {
+    pub(super) fn teach(&self, policy: Arc<dyn Policy>) {
         *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Some(policy);
     }
 

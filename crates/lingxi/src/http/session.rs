@@ -10,7 +10,7 @@ use super::similar::Near;
 use crate::pipeline::Ask;
 use axum::Json;
 use axum::extract::State;
-use lingxi_data::{Context, Policy};
+use lingxi_data::Context;
 
 /// Goods for a session, without those that it is about.
 pub async fn post(State(app): State<App>, query: Query, body: Body) -> Answer<Json<Vec<Near>>> {
@@ -39,7 +39,7 @@ async fn recommend(app: App, category: Option<String>, query: Query, Body(body):
         let (id, goods) = (app.store().next_decision_id(), category.map(|c| serving.of_category(&c)));
         let (seed, within) = (app.seed_of(id), goods.as_deref());
         let (taught, n, withdrawn, explore) = (serving.policy(), offset + n, &withdrawn, 1.0);
-        let policy = taught.as_deref().map(|policy| policy as &dyn Policy);
+        let policy = taught.as_deref();
         let ask = Ask { context: &context, n, id, seed, withdrawn, within, explore, policy };
         let slate = serving.engine().recommend(&ask).decision;
         let slots = slate.slots.get(offset..).unwrap_or_default();

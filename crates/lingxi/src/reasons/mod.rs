@@ -11,6 +11,7 @@ mod parts;
 mod sentence;
 mod words;
 
+pub(crate) use sentence::did;
 pub use words::WordIndex;
 
 use lingxi_data::{Catalog, Context, EventKind, ItemId, Score, Slot};

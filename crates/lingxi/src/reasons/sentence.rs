@@ -45,7 +45,8 @@ fn from_past(part: &Part) -> String {
     text
 }
 
-fn did(kind: EventKind) -> &'static str {
+/// What a shopper did, in the past tense.
+pub(crate) fn did(kind: EventKind) -> &'static str {
     match kind {
         EventKind::View => "looked at",
         EventKind::Click => "clicked on",

@@ -7,7 +7,7 @@ use super::run::START;
 use super::world::{Log, Shopper};
 use crate::stages::interests::Tastes;
 use lingxi_data::{CategoryId, EventKind, ItemId, ItemVectors, Scored};
-use lingxi_decide::explore::Facts;
+use lingxi_decide::explore::{Facts, popularity};
 use lingxi_decide::interests::Past;
 use lingxi_decide::novel::{Clusters, NewInterests, NovelConfig};
 use lingxi_decide::{Interests, InterestsConfig};
@@ -69,7 +69,7 @@ impl<'a> Learner<'a> {
                 of[k as usize].push(*item);
             }
         }
-        Ok(Learner { vectors, new, tastes, popularity: standard(&taken), of, popular })
+        Ok(Learner { vectors, new, tastes, popularity: popularity(&taken), of, popular })
     }
 
     /// What goods mean.
@@ -224,12 +224,4 @@ impl Glance {
 fn near_the_top(goods: &[u32], rng: &mut ChaCha8Rng) -> u32 {
     let at = rng.random::<f32>().powi(3) * goods.len() as f32;
     goods.get(at as usize).copied().unwrap_or(0)
-}
-
-fn standard(taken: &[f32]) -> Vec<f32> {
-    let logs: Vec<f32> = taken.iter().map(|n| n.ln_1p()).collect();
-    let n = logs.len().max(1) as f32;
-    let mean = logs.iter().sum::<f32>() / n;
-    let spread = (logs.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n).sqrt().max(1e-6);
-    logs.iter().map(|x| (x - mean) / spread).collect()
 }

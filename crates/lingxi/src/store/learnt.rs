@@ -9,7 +9,7 @@ use super::reader::{Reader, read_error, shown};
 use super::record::ShownSlot;
 use super::{reader, slate};
 use lingxi_data::EventKind;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
 /// Slates up to a decision were closed: whoever did not act on a place by then left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Closing {
     pub after: i64,
 }
 
-/// A policy with all that it had learnt.
+/// A kept policy, without all that it had learnt: that may be large, and [`Reader::policy_state`] gives it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeptPolicy {
     /// Its number, from 1; 0 before it is stored.
@@ -31,8 +31,6 @@ pub struct KeptPolicy {
     pub config: String,
     /// Name, parameters and version.
     pub version: String,
-    /// All that it knows, JSON.
-    pub state: String,
     /// Where it had come to.
     pub learnt: Closing,
     /// Lessons until then.
@@ -53,6 +51,8 @@ pub enum Learnt {
     Policy {
         /// The policy.
         policy: Box<KeptPolicy>,
+        /// All that it knows, JSON.
+        state: String,
         /// Seconds between two that stay.
         every: i64,
         /// How many stay.
@@ -110,9 +110,8 @@ pub(super) fn keep(connection: &Connection, learnt: &Learnt) -> rusqlite::Result
             let mut insert = connection.prepare_cached("INSERT INTO closings (up_to, after) VALUES (?, ?)")?;
             insert.execute(params![*up_to as i64, after])?;
         }
-        Learnt::Policy { policy, every, most } => {
-            let KeptPolicy { at, config, version, state, learnt, lessons, reward, back_to, stays, .. } =
-                policy.as_ref();
+        Learnt::Policy { policy, state, every, most } => {
+            let KeptPolicy { at, config, version, learnt, lessons, reward, back_to, stays, .. } = policy.as_ref();
             connection.execute(
                 "DELETE FROM policies WHERE id = (SELECT max(id) FROM policies WHERE config = ?1) AND NOT stays
                    AND at - (SELECT at FROM policies WHERE config = ?1 ORDER BY id DESC LIMIT 1 OFFSET 1) < ?2",
@@ -144,7 +143,7 @@ pub(super) fn keep(connection: &Connection, learnt: &Learnt) -> rusqlite::Result
     Ok(())
 }
 
-const POLICY: &str = "id, at, config, version, state, up_to, after, lessons, reward, back_to, stays";
+const POLICY: &str = "id, at, config, version, up_to, after, lessons, reward, back_to, stays";
 
 fn policy(row: &Row<'_>) -> rusqlite::Result<KeptPolicy> {
     Ok(KeptPolicy {
@@ -152,12 +151,11 @@ fn policy(row: &Row<'_>) -> rusqlite::Result<KeptPolicy> {
         at: row.get(1)?,
         config: row.get(2)?,
         version: row.get(3)?,
-        state: row.get(4)?,
-        learnt: Closing { up_to: row.get::<_, i64>(5)? as u64, after: row.get(6)? },
-        lessons: row.get::<_, i64>(7)? as u64,
-        reward: row.get(8)?,
-        back_to: row.get(9)?,
-        stays: row.get(10)?,
+        learnt: Closing { up_to: row.get::<_, i64>(4)? as u64, after: row.get(5)? },
+        lessons: row.get::<_, i64>(6)? as u64,
+        reward: row.get(7)?,
+        back_to: row.get(8)?,
+        stays: row.get(9)?,
     })
 }
 
@@ -251,13 +249,13 @@ impl Reader {
         rows.collect::<rusqlite::Result<Vec<_>>>().map_err(read_error)
     }
 
-    /// The newest kept policy of a configuration.
+    /// All that a kept policy knows, JSON.
     ///
     /// # Errors
-    /// As [`Reader::acted_on`].
-    pub fn last_policy(&self, config: &str) -> Result<Option<KeptPolicy>> {
-        let sql = format!("SELECT {POLICY} FROM policies WHERE config = ? ORDER BY id DESC LIMIT 1");
-        self.0.prepare_cached(&sql).map_err(read_error)?.query_row([config], policy).optional().map_err(read_error)
+    /// As [`Reader::acted_on`], also if there is none of this number.
+    pub fn policy_state(&self, id: i64) -> Result<String> {
+        let sql = "SELECT state FROM policies WHERE id = ?";
+        self.0.prepare_cached(sql).and_then(|mut found| found.query_row([id], |row| row.get(0))).map_err(read_error)
     }
 
     /// The newest `most` slates, oldest first: what shoppers were shown lately.

@@ -8,7 +8,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(15);
+/// Long enough for a machine that builds snapshots beside the browser.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A browser with one tab; closed when dropped.
 struct Browser {
@@ -75,18 +76,35 @@ impl Browser {
         }
     }
 
-    fn element(&self, css: &str) -> String {
-        let found = call("POST", &format!("{}/element", self.session), &json!({"using": "css selector", "value": css}));
-        let id = found.as_object().and_then(|o| o.values().next()?.as_str());
-        format!("{}/element/{}", self.session, id.unwrap_or_else(|| panic!("no {css}: {found}")))
+    /// Asks for something to be done to an element until it is done: one that is still being drawn, moved or covered is
+    /// tried again, as a person would.
+    fn act(&self, css: &str, what: &str, body: &Value) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let find = json!({"using": "css selector", "value": css});
+            let found = call("POST", &format!("{}/element", self.session), &find);
+            let answer = match found
+                .as_object()
+                .and_then(|o| o.values().next()?.as_str())
+                .filter(|_| found["error"].is_null())
+            {
+                Some(id) => call("POST", &format!("{}/element/{id}/{what}", self.session), body),
+                None => found,
+            };
+            if answer["error"].is_null() {
+                return;
+            }
+            assert!(Instant::now() < until, "{what} of {css}: {answer}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn click(&self, css: &str) {
-        call("POST", &format!("{}/click", self.element(css)), &json!({}));
+        self.act(css, "click", &json!({}));
     }
 
     fn keys(&self, css: &str, text: &str) {
-        call("POST", &format!("{}/value", self.element(css)), &json!({ "text": text }));
+        self.act(css, "value", &json!({ "text": text }));
     }
 
     /// The goods of the slate, in their order.

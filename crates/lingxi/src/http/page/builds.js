@@ -4,7 +4,7 @@
 import { get, path, poll, post } from "./api.js";
 import { curve } from "./charts.js";
 import { byId, el, note, panel, renew, table } from "./draw.js";
-import { fail } from "./notice.js";
+import { attempt } from "./notice.js";
 import { sure } from "./question.js";
 import * as words from "./words.js";
 const { t } = words;
@@ -109,12 +109,7 @@ async function serve(row) {
 }
 
 async function change(request, said) {
-  try {
-    await request();
-    say(said);
-  } catch (error) {
-    fail(error);
-  }
+  await attempt(request, "builds-said", said);
   showBuilds();
 }
 

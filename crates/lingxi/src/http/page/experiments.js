@@ -4,7 +4,7 @@
 import { get, path, poll, post } from "./api.js";
 import { difference, span } from "./charts.js";
 import { byId, el, note, panel, renew, table } from "./draw.js";
-import { fail } from "./notice.js";
+import { attempt } from "./notice.js";
 import { sure } from "./question.js";
 import { drawTrial, listenTrial, settings } from "./trial.js";
 import * as words from "./words.js";
@@ -29,8 +29,6 @@ async function read() {
   }
   drawExperiments();
 }
-
-const say = (text) => (byId("experiments-said").textContent = text);
 
 /** Drawn again only when something changed, so that no button goes from under the finger. */
 export function drawExperiments() {
@@ -123,14 +121,7 @@ async function stopIt(name) {
 
 /** Makes a change, says what was done, and reads again; whether it was done. */
 async function change(request, text) {
-  let done = true;
-  try {
-    await request();
-    say(text);
-  } catch (error) {
-    done = false;
-    fail(error);
-  }
+  const done = await attempt(request, "experiments-said", text);
   await read();
   return done;
 }

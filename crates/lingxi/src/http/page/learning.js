@@ -5,7 +5,7 @@
 import { get, path, poll, post } from "./api.js";
 import { curve } from "./charts.js";
 import { byId, el, note, panel, renew, table } from "./draw.js";
-import { fail } from "./notice.js";
+import { attempt } from "./notice.js";
 import { sure } from "./question.js";
 import * as words from "./words.js";
 const { t } = words;
@@ -28,8 +28,6 @@ async function read() {
   }
   drawLearning();
 }
-
-const say = (text) => (byId("learning-said").textContent = text);
 
 export function drawLearning() {
   const { data, why } = learning;
@@ -103,12 +101,7 @@ async function use(id, when) {
 }
 
 async function change(request, said) {
-  try {
-    await request();
-    say(said);
-  } catch (error) {
-    fail(error);
-  }
+  await attempt(request, "learning-said", said);
   showLearning();
 }
 

@@ -14,6 +14,18 @@ export function fail(error) {
   sayInside(`${message} ${remedy}`);
 }
 
+/** Makes a request, says in the node `id` that it is done, or what went wrong; whether it is done. */
+export async function attempt(request, id, said) {
+  try {
+    await request();
+    byId(id).textContent = said;
+    return true;
+  } catch (error) {
+    fail(error);
+    return false;
+  }
+}
+
 export const calm = () => byId("alert").replaceChildren();
 
 export function announce(text) {
