@@ -1,0 +1,19 @@
+//! Making the encoder a shop's own: the network of [`crate::bert`] there and back, and what of it is trained.
+//!
+//! Texts and what is known of them come in, an encoder (and a head) that fits them better goes out. In reading order: [`strategy`]
+//! says which parameters are trained and which small ones are added; [`places`] where each lies in one flat slice; [`network`]
+//! goes forwards and back through a few texts at a time; [`head`] is what is learned of a text's vector; [`tutor`] is the step
+//! that [`lingxi_train::trainer`] asks for; [`tuned`] is what comes of it, saved and read again.
+
+pub(crate) mod dense;
+pub mod head;
+pub(crate) mod network;
+pub(crate) mod places;
+pub mod strategy;
+pub mod tuned;
+pub mod tutor;
+
+pub use head::{Head, Task};
+pub use strategy::{Lora, Matrix, Strategy};
+pub use tuned::Tuned;
+pub use tutor::{Tuning, Tutor};
