@@ -7,7 +7,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use statrs::distribution::{ContinuousCDF, StudentsT};
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 /// The mean of each column of row-major `values[n, width]`.
 pub fn means(values: &[f64], width: usize) -> Vec<f64> {
@@ -28,6 +28,19 @@ pub fn of_mean(values: &[f64], confidence: f64) -> (f64, [f64; 2]) {
     let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
     let half = t.inverse_cdf(0.5 + confidence / 2.0) * (variance / n).sqrt();
     (mean, [mean - half, mean + half])
+}
+
+/// Wilson's interval of `confidence` for a share: `hits` of `n`. Of nothing it is everything.
+pub fn wilson(hits: usize, n: usize, confidence: f64) -> [f64; 2] {
+    if n == 0 {
+        return [0.0, 1.0];
+    }
+    let z = Normal::standard().inverse_cdf(0.5 + confidence / 2.0);
+    let (p, n) = (hits as f64 / n as f64, n as f64);
+    let middle = p + z * z / (2.0 * n);
+    let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    // At the ends rounding alone would leave the range.
+    [(middle - half) / (1.0 + z * z / n), (middle + half) / (1.0 + z * z / n)].map(|bound| bound.clamp(0.0, 1.0))
 }
 
 /// The central interval of `confidence` (0.95: from the 2.5th to the 97.5th percentile) of each column's bootstrap mean.
@@ -95,6 +108,14 @@ mod tests {
         let [low, high] = bootstrap(&values, 1, 4000, 0.95, 7)[0];
         assert!((low - (0.5 - 1.96 * 0.025)).abs() < 0.005, "{low}");
         assert!((high - (0.5 + 1.96 * 0.025)).abs() < 0.005, "{high}");
+    }
+
+    #[test]
+    fn the_interval_of_a_share_is_that_of_the_textbook() {
+        let [low, high] = wilson(8, 10, 0.95);
+        assert!((low - 0.4902).abs() < 1e-3 && (high - 0.9433).abs() < 1e-3, "{low} {high}");
+        assert!(wilson(0, 5, 0.95)[0] < 1e-12 && wilson(5, 5, 0.95)[1] > 1.0 - 1e-12);
+        assert_eq!(wilson(0, 0, 0.95), [0.0, 1.0]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::stages::ingest::ingest;
 use anyhow::{Context as _, Result};
 use lingxi_content::{BertEncoder, Generator, Labels, Template};
 use lingxi_data::Encode;
+use lingxi_eval::interval::wilson;
 use lingxi_kernels::dot;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -71,7 +72,7 @@ pub fn run(args: &LabelArgs) -> Result<()> {
     let earned = |model: String, right: usize, seconds: Option<f64>| Earned {
         model,
         accuracy: right as f64 / sample.len() as f64,
-        interval: wilson(right, sample.len()),
+        interval: wilson(right, sample.len(), 0.95),
         texts: sample.len(),
         labels: task.labels.len(),
         seed: args.seed,
@@ -189,15 +190,6 @@ fn best(scores: &[f32]) -> usize {
     (0..scores.len()).fold(0, |best, at| if scores[at] > scores[best] { at } else { best })
 }
 
-/// Wilson's interval of 95% for a share.
-fn wilson(right: usize, n: usize) -> [f64; 2] {
-    const Z: f64 = 1.959_964;
-    let (n, p) = (n as f64, right as f64 / n as f64);
-    let middle = p + Z * Z / (2.0 * n);
-    let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    [(middle - half) / (1.0 + Z * Z / n), (middle + half) / (1.0 + Z * Z / n)]
-}
-
 fn table(rows: &[Earned]) -> String {
     let row = |e: &Earned| {
         let [low, high] = e.interval.map(|x| format!("{:.1}", 100.0 * x));
@@ -206,16 +198,4 @@ fn table(rows: &[Earned]) -> String {
     };
     let head = format!("{} texts, {} labels", rows[0].texts, rows[0].labels);
     report::table(&[&head, "right", "95%", "texts/s"], &rows.iter().map(row).collect::<Vec<_>>(), &[1, 2, 3])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_interval_of_a_share_is_that_of_the_textbook() {
-        let [low, high] = wilson(8, 10);
-        assert!((low - 0.4902).abs() < 1e-3 && (high - 0.9433).abs() < 1e-3, "{low} {high}");
-        assert!(wilson(0, 5)[0].abs() < 1e-12);
-    }
 }
