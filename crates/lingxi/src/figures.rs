@@ -47,6 +47,11 @@ pub fn index_lines(quality: &[Report]) -> String {
     quality.iter().map(line).collect()
 }
 
+/// A figure of a report with its interval; a dash where it has none.
+pub fn with_interval(report: &Report, key: &str) -> String {
+    report.metrics.get(key).map_or_else(|| "-".into(), |value| metric_with(report, key, *value))
+}
+
 /// A figure with its interval.
 fn metric_with(report: &Report, key: &str, value: f64) -> String {
     let bounds = report.interval.get(key).map(|[low, high]| format!(" [{}, {}]", metric(*low), metric(*high)));

@@ -53,6 +53,8 @@ pub mod experiments;
 
 pub mod fresh;
 
+pub mod finetune;
+
 pub mod generate;
 
 pub mod http;

@@ -13,7 +13,7 @@ pub mod strategy;
 pub mod tuned;
 pub mod tutor;
 
-pub use head::{Head, Task};
+pub use head::{Head, Pair, Task, Teacher};
 pub use strategy::{Lora, Matrix, Strategy};
 pub use tuned::Tuned;
-pub use tutor::{Tuning, Tutor};
+pub use tutor::{Lessons, Tuning, Tutor};
