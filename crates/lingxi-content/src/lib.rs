@@ -9,6 +9,8 @@
 //!
 //! Beside it a small model that writes: [`gguf`] reads its file, [`wording`] is its tokenizer, [`llama`] its network,
 //! [`generator`] puts them together: how likely is an answer, and what is one? [`labels`]: which of a closed list fits a text?
+//!
+//! [`finetune`]: how does the encoder learn from a shop's own texts?
 
 pub mod bert;
 pub mod cache;
@@ -16,6 +18,7 @@ pub mod catalogue;
 pub mod encoder;
 pub mod error;
 pub mod family;
+pub mod finetune;
 pub mod folder;
 pub mod generator;
 pub mod gguf;
