@@ -4,12 +4,13 @@
 //! when to stop and which step was best, [`linear`] is a layer there and back, [`trainer`] goes from batch to batch with a schedule,
 //! [mod@gradient_check] compares a hand-written backward with finite differences,
 //! [`checkpoint`] keeps what a killed run goes on from, [`run_log`] and
-//! [`event_file`] write what was measured on the way, [`run`] does all three in one folder. No clock and no hidden randomness: seeds are arguments.
+//! [`event_file`] write what was measured on the way, [`run`] does all three in one folder. [`folds`] holds rows out. No clock and no hidden randomness: seeds are arguments.
 
 pub mod adamw;
 pub mod checkpoint;
 pub mod early_stopping;
 pub mod event_file;
+pub mod folds;
 pub mod gradient_check;
 pub mod linear;
 pub mod run;

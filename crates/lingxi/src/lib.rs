@@ -15,6 +15,7 @@
 //! - why an item is on a slate, in parts that add up to its score: [`reasons`]
 //! - does a change help, tried on some of the shoppers: [`experiments`]
 //! - what the small model that writes does, where a recipe names one: [`generate`]
+//! - what a language model is fine-tuned on: [`finetune`]
 //! - how a command asks a running server: [`client`]
 //! - does exploring pay: [`simulate`], shoppers with hidden interests against every policy
 //! - what every command uses: [`progress`] how far it is, [`report`] what people and programs read, [`figures`] what

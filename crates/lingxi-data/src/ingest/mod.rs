@@ -7,11 +7,12 @@
 //! In reading order: [`source`] is what a person writes, `table` (with `lines`, `delimited`, `jsonl`, `columnar`) turns
 //! any format into rows of cells, `guess` finds columns by their names, [`clean`] lists the rules, `scan` runs over the rows
 //! of a file and counts, `ids` and `time` read single cells, `events`, `items`, `shoppers` and `knowledge` one kind of file, `sequence` sorts and drops duplicates and
-//! robots, [`standardise`] puts numbers on one scale, [`report`] says what happened, `stored` keeps it all on disk; `later` takes
+//! robots, [`standardise`] puts numbers on one scale, [`report`] says what happened, `stored` keeps it all on disk; `columns` reads files that hold no events; `later` takes
 //! in what came after the files were written.
 
 pub mod clean;
 pub(crate) mod columnar;
+mod columns;
 mod delimited;
 mod events;
 mod guess;
@@ -32,6 +33,7 @@ mod table;
 mod time;
 
 pub use clean::{Clean, Rule, UnknownItems};
+pub use columns::read_columns;
 pub use knowledge::Knowledge;
 pub use later::{Later, Taken};
 pub use report::Report;

@@ -1,6 +1,6 @@
 //! What people write to fine-tune: one TOML file in, a checked [`FinetuneRecipe`] out.
 
-use super::texts::Source;
+use super::texts::TextFiles;
 use crate::failure::UserError;
 use crate::recipe::Published;
 use lingxi_content::finetune::{Head, Tuning};
@@ -21,7 +21,7 @@ pub struct FinetuneRecipe {
     #[serde(default = "base")]
     pub base: String,
     /// The files.
-    pub data: Source,
+    pub data: TextFiles,
     /// How the encoder learns.
     pub tuning: Tuning,
     /// Encoders that learn alike from other seeds and whose probabilities are averaged; default 1.

@@ -4,7 +4,7 @@
 //! from there; a finished one is read back.
 
 use super::recipe::FinetuneRecipe;
-use super::texts::{Labelled, Parts};
+use super::texts::Labelled;
 use crate::failure::UserError;
 use crate::progress::Unit;
 use crate::site::Site;
@@ -63,14 +63,15 @@ pub struct Work<'a> {
 /// # Errors
 /// Data, a model or a folder that cannot be used.
 pub fn run(recipe: &FinetuneRecipe, site: &Site) -> Result<Outcome> {
-    let parts = Parts::read(&recipe.data, &site.data, site.seed)?;
+    let parts = recipe.data.classes(&site.data, site.seed)?;
+    site.progress.note(&parts.oddities.to_string());
     let base = directory(&recipe.base, site)?;
     let encoder = BertEncoder::load(&base, lingxi_content::Precision::F32)?;
-    let tokens = |part: &Labelled| -> Vec<Vec<u32>> {
+    let tokens = |part: &Labelled<Option<u32>>| -> Vec<Vec<u32>> {
         part.texts.par_iter().map(|text| encoder.tokens_up_to(text, recipe.tuning.tokens)).collect()
     };
     let [train, valid, test] = [&parts.train, &parts.valid, &parts.test].map(tokens);
-    let classes = parts.classes.len();
+    let classes = parts.names.len();
     let mut sums = [&valid, &test].map(|texts| vec![0.0; texts.len() * classes]);
     let mut members = Vec::new();
     for member in 0..recipe.members {
@@ -80,10 +81,10 @@ pub fn run(recipe: &FinetuneRecipe, site: &Site) -> Result<Outcome> {
             name: &recipe.name,
             tuning: &recipe.tuning,
             base: (&base, encoder.revision()),
-            classes: &parts.classes,
+            classes: &parts.names,
             seed: site.seed + member as u64,
         };
-        let lessons = |texts: &[Vec<u32>], part: &Labelled| lessons(texts, part, classes);
+        let lessons = |texts: &[Vec<u32>], part: &Labelled<Option<u32>>| lessons(texts, part, classes);
         let learnt = learn(&work, lessons(&train, &parts.train), lessons(&valid, &parts.valid), site)?;
         let (tuned, ..) = Tuned::load(&learnt.model)?;
         for (sum, texts) in sums.iter_mut().zip([&valid, &test]) {
@@ -92,8 +93,8 @@ pub fn run(recipe: &FinetuneRecipe, site: &Site) -> Result<Outcome> {
         }
         members.push(learnt);
     }
-    let guesses = |sums: &[f32], part: &Labelled| -> Vec<Guess> {
-        sums.chunks_exact(classes).zip(&part.labels).map(|(row, label)| Guess::of(row, None, *label)).collect()
+    let guesses = |sums: &[f32], part: &Labelled<Option<u32>>| -> Vec<Guess> {
+        sums.chunks_exact(classes).zip(&part.targets).map(|(row, label)| Guess::of(row, None, *label)).collect()
     };
     let (valid, test) = (guesses(&sums[0], &parts.valid), guesses(&sums[1], &parts.test));
     let rule = recipe.threshold.unwrap_or(ThresholdRule::Fixed(0.0));
@@ -116,8 +117,8 @@ fn directory(named: &str, site: &Site) -> Result<PathBuf> {
 }
 
 /// Texts with a class; those of none are not learned.
-fn lessons(texts: &[Vec<u32>], part: &Labelled, classes: usize) -> Lessons {
-    let inside = texts.iter().zip(&part.labels).filter_map(|(text, label)| Some((text.clone(), (*label)?)));
+fn lessons(texts: &[Vec<u32>], part: &Labelled<Option<u32>>, classes: usize) -> Lessons {
+    let inside = texts.iter().zip(&part.targets).filter_map(|(text, label)| Some((text.clone(), (*label)?)));
     let (texts, labels) = inside.unzip();
     Lessons { texts, task: Task::Classes { labels, classes, teacher: None } }
 }
