@@ -15,6 +15,10 @@ pub enum Head {
         /// Share of the target that is spread over all classes.
         #[serde(default)]
         smoothing: f32,
+        /// Vectors are brought to this length before the layer, which then begins with the mean vector of each class: what the
+        /// encoder knew before stays in use. Default none: vectors as they are, and a layer of zeros.
+        #[serde(default)]
+        scale: Option<f32>,
     },
     /// Squared error of a number.
     Regression,
@@ -154,7 +158,9 @@ impl Head {
     /// The loss of a batch: `z` are the vectors of [`Task::texts`], `w` the layer `[outputs,h]` and its bias.
     pub(crate) fn learn(self, task: &Task, batch: &[u32], views: Views, z: &[f32], h: usize, w: &[f32]) -> Slopes {
         match (self, task) {
-            (Head::Classification { smoothing }, Task::Classes { labels, classes, teacher }) => {
+            (Head::Classification { smoothing, scale }, Task::Classes { labels, classes, teacher }) => {
+                let (rows, lengths) = scale.map_or_else(|| (z.to_vec(), vec![]), |scale| scaled(z, h, scale));
+                let z = &rows;
                 let labels: Vec<u32> = batch.repeat(views.count).iter().map(|i| labels[*i as usize]).collect();
                 let mut y = outputs(z, h, w, *classes);
                 let soft = teacher.as_ref().map(|teacher| soft_targets(teacher, batch, views.count, *classes));
@@ -168,7 +174,11 @@ impl Head {
                 if views.count == 2 && views.agreement > 0.0 {
                     loss += agree(&mut y, *classes, views.agreement, &mut d);
                 }
-                back(loss, d, z, h, w, *classes)
+                let mut slopes = back(loss, d, z, h, w, *classes);
+                if let Some(scale) = scale {
+                    scaled_back(&mut slopes.z, z, &lengths, h, scale);
+                }
+                slopes
             }
             (Head::Regression, Task::Values { targets }) => {
                 let y = outputs(z, h, w, 1);
@@ -186,6 +196,14 @@ impl Head {
         }
     }
 
+    /// What the layer says of text vectors: `[texts, outputs]`.
+    pub(crate) fn answer(self, z: &[f32], h: usize, w: &[f32], n: usize) -> Vec<f32> {
+        match self {
+            Head::Classification { scale: Some(scale), .. } => outputs(&scaled(z, h, scale).0, h, w, n),
+            _ => outputs(z, h, w, n),
+        }
+    }
+
     /// Whether this loss can be learned from these examples.
     pub(crate) fn fits(self, task: &Task) -> bool {
         match self {
@@ -194,6 +212,30 @@ impl Head {
             Head::InfoNce { .. } | Head::Pairwise { .. } => matches!(task, Task::Pairs(_)),
         }
     }
+}
+
+/// Rows brought to a length, and what each was.
+fn scaled(z: &[f32], h: usize, scale: f32) -> (Vec<f32>, Vec<f32>) {
+    let (mut rows, lengths) = unit(z, h);
+    rows.iter_mut().for_each(|x| *x *= scale);
+    (rows, lengths)
+}
+
+/// From the gradient of rows at a length to that of the rows before.
+fn scaled_back(d: &mut [f32], rows: &[f32], lengths: &[f32], h: usize, scale: f32) {
+    let rows: Vec<f32> = rows.iter().map(|x| x / scale).collect();
+    d.iter_mut().for_each(|d| *d *= scale);
+    unit_back(d, &rows, lengths, h);
+}
+
+/// The layer that a scaled head begins with: the mean of each class's unit vectors, brought to length 1; no bias.
+pub(crate) fn centres(z: &[f32], h: usize, labels: &[u32], classes: usize) -> Vec<f32> {
+    let (rows, _) = unit(z, h);
+    let mut sums = vec![0.0; classes * h];
+    rows.chunks_exact(h).zip(labels).for_each(|(row, label)| axpy(1.0, row, &mut sums[*label as usize * h..][..h]));
+    let mut layer = unit(&sums, h).0;
+    layer.resize(classes * (h + 1), 0.0);
+    layer
 }
 
 /// `z W' + b`, `[texts, outputs]`.

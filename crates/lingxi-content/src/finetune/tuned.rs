@@ -3,7 +3,7 @@
 //! Where the strategy's parameters can be added into the matrices, the directory is an ordinary Hugging Face directory that
 //! [`crate::BertEncoder`] and other programs read; adapters and prefixes lie beside it in `tuned.safetensors`, with the head.
 
-use super::head::{Head, outputs};
+use super::head::Head;
 use super::network::Network;
 use super::places::{DenseAt, Places};
 use super::strategy::Strategy;
@@ -59,7 +59,7 @@ impl Tuned {
     /// What the head's layer says, `[texts, outputs]`.
     pub fn outputs(&self, texts: &[Vec<u32>]) -> Vec<f32> {
         let head = &self.network.theta[self.network.places.head.clone()];
-        outputs(&self.vectors(texts), self.network.width(), head, self.outputs)
+        self.tuning.head.answer(&self.vectors(texts), self.network.width(), head, self.outputs)
     }
 
     /// Probabilities of the classes, `[texts, classes]`.
