@@ -107,7 +107,9 @@ impl Tuning {
             return wrong("head.classification.smoothing", "0 to below 1".into(), smoothing.to_string());
         }
         let temperature = match self.head {
-            Head::InfoNce { temperature } | Head::Pairwise { temperature, .. } => temperature,
+            Head::InfoNce { temperature } | Head::Pairwise { temperature, .. } | Head::Companions { temperature } => {
+                temperature
+            }
             _ => 1.0,
         };
         if !(temperature.is_finite() && temperature > 0.0) {
@@ -118,6 +120,7 @@ impl Tuning {
 }
 
 /// Texts as tokens, and what is known of them.
+#[derive(Clone, Debug)]
 pub struct Lessons {
     /// Token ids of each text.
     pub texts: Vec<Vec<u32>>,
@@ -551,7 +554,9 @@ mod tests {
                 Task::Values { targets: vec![1.0, -1.0, 0.5, 2.0, 0.0, 1.5] },
                 Pooling::Cls,
             );
+            let groups = Task::Groups(vec![vec![0, 1, 2], vec![3, 4], vec![2, 5]]);
             if strategy != Strategy::Head {
+                check(&tuning(strategy.clone(), Head::Companions { temperature: 0.5 }), groups, Pooling::Mean);
                 check(&tuning(strategy.clone(), contrast), pairs(), Pooling::Mean);
                 check(&tuning(strategy.clone(), order), pairs(), Pooling::Mean);
             }
