@@ -50,6 +50,16 @@ pub enum ContentError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A setting of fine-tuning that is out of its range.
+    #[error("fine-tuning: {field}: expected {expected}, got {got}; change it in the recipe")]
+    Tuning {
+        /// The setting.
+        field: String,
+        /// What is possible.
+        expected: String,
+        /// What came.
+        got: String,
+    },
     /// A text that is too long for the model.
     #[error("text: expected at most {most} tokens of question and answer together, got {got}; shorten it")]
     Long {

@@ -7,6 +7,8 @@
 //! sequences, [`encoder`] puts tokenizer, network and pooling together behind [`lingxi_data::Encode`], [`cache`] keeps
 //! vectors by content so that a changed title encodes one item, [`catalogue`] encodes each distinct text once.
 //!
+//! [`finetune`] makes the encoder a shop's own.
+//!
 //! Beside it a small model that writes: [`gguf`] reads its file, [`wording`] is its tokenizer, [`llama`] its network,
 //! [`generator`] puts them together: how likely is an answer, and what is one? [`labels`]: which of a closed list fits a text?
 //!

@@ -1,6 +1,22 @@
-//! How does the language model learn from a shop's own texts?
+//! Making the encoder a shop's own: the network of [`crate::bert`] there and back, and what of it is trained.
 //!
-//! [`augment`] rewords texts so that a model hears more than was written.
+//! Texts and what is known of them come in, an encoder (and a head) that fits them better goes out. In reading order: [`strategy`]
+//! says which parameters are trained and which small ones are added; [`places`] where each lies in one flat slice; [`network`]
+//! goes forwards and back through a few texts at a time; [`head`] is what is learned of a text's vector; [`tutor`] is the step
+//! that [`lingxi_train::trainer`] asks for; [`tuned`] is what comes of it, saved and read again. [`augment`] rewords texts so that a
+//! model hears more than was written, with [`synonyms`].
 
 pub mod augment;
+pub(crate) mod dense;
+pub mod head;
+pub(crate) mod network;
+pub(crate) mod places;
+pub mod strategy;
 pub mod synonyms;
+pub mod tuned;
+pub mod tutor;
+
+pub use head::{Head, Task};
+pub use strategy::{Lora, Matrix, Strategy};
+pub use tuned::Tuned;
+pub use tutor::{Tuning, Tutor};
