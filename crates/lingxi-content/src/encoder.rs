@@ -1,7 +1,8 @@
 //! Tokenizer, network and pooling behind one door: texts in, vectors of length 1 out.
 
 use crate::bert::{Bert, Buffers, Packed};
-use crate::error::Result;
+use crate::error::{ContentError, Result};
+use crate::finetune::tuned::{FILE, needs_more};
 use crate::folder::{Folder, Pooling};
 use lingxi_data::{Encode, Fingerprint, Provenance};
 use lingxi_kernels::{axpy, dot};
@@ -57,6 +58,10 @@ impl BertEncoder {
     /// Names the file, setting or tensor that is missing or does not fit, and what was expected.
     pub fn load(dir: &Path, precision: Precision) -> Result<BertEncoder> {
         let folder = Folder::read(dir)?;
+        if let Some(strategy) = needs_more(dir)? {
+            let got = format!("{}, which is beside it", strategy.name());
+            return Err(ContentError::file(&dir.join(FILE), "a strategy that is part of the matrices", got));
+        }
         let numbers = lingxi_kernels::Precision::from(precision);
         let bert = Bert::new(folder.config, &folder.weights.open()?, numbers)?;
         let mut model = dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
@@ -94,6 +99,16 @@ impl BertEncoder {
     pub fn tokens(&self, text: &str) -> Vec<u32> {
         let encoding = self.tokenizer.encode_fast(text, true);
         encoding.expect("a tokenizer with an unknown token encodes any text, checked at load").get_ids().to_vec()
+    }
+
+    /// The same, cut to `most` tokens; the last one, which marks the end, stays.
+    pub fn tokens_up_to(&self, text: &str, most: usize) -> Vec<u32> {
+        let mut ids = self.tokens(text);
+        if let Some(last) = ids.last().copied().filter(|_| ids.len() > most) {
+            ids.truncate(most - 1);
+            ids.push(last);
+        }
+        ids
     }
 
     /// The same, and whether the text was cut.

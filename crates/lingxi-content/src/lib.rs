@@ -11,6 +11,7 @@
 //!
 //! Beside it a small model that writes: [`gguf`] reads its file, [`wording`] is its tokenizer, [`llama`] its network,
 //! [`generator`] puts them together: how likely is an answer, and what is one? [`labels`]: which of a closed list fits a text?
+//!
 
 pub mod bert;
 pub mod cache;

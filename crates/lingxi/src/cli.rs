@@ -51,10 +51,29 @@ pub enum Command {
     Ope(OpeArgs),
     /// Plan, run and analyse A/B tests, and the effect of being recommended
     Experiment(ExperimentArgs),
+    /// Make the encoder a shop's own: learn from labelled texts, and say what that earned
+    Finetune(FinetuneArgs),
     /// Let the small model answer a question
     Generate(GenerateArgs),
     /// Sort texts under a closed list of labels without training, by the small model and by the encoder
     Label(LabelArgs),
+}
+
+/// `lingxi finetune`.
+#[derive(Debug, Args)]
+pub struct FinetuneArgs {
+    /// A recipe of the program (clinc150, banking77) or a TOML file
+    #[arg(long, value_name = "NAME|FILE")]
+    pub recipe: String,
+    /// The folder of the recipe's files; default LINGXI_DATA
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `lingxi generate`.

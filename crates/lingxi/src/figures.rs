@@ -47,6 +47,11 @@ pub fn index_lines(quality: &[Report]) -> String {
     quality.iter().map(line).collect()
 }
 
+/// A figure of a report with its interval; a dash where it has none.
+pub fn with_interval(report: &Report, key: &str) -> String {
+    report.metrics.get(key).map_or_else(|| "-".into(), |value| metric_with(report, key, *value))
+}
+
 /// A figure with its interval.
 fn metric_with(report: &Report, key: &str, value: f64) -> String {
     let bounds = report.interval.get(key).map(|[low, high]| format!(" [{}, {}]", metric(*low), metric(*high)));
@@ -66,6 +71,7 @@ pub fn cold_line(name: &str, cold: &Cold) -> ResultLine<Value> {
     let mut line = ResultLine::new("reproduce", Some(name), json!(&cold.result));
     line.result["strengths"] = json!({ "texts": cold.chosen[0], "inherited": cold.chosen[1] });
     line.result["times_nearest"] = json!(cold.times_nearest);
+    line.result["lift"] = json!(cold.lift);
     line.result["warm_loss"] = json!(cold.warm_loss);
     line.others.extend(cold.others.iter().map(|r| as_row("model", r)));
     line
@@ -80,11 +86,13 @@ pub fn cold_table(cold: &Cold) -> String {
     };
     let rows: Vec<Vec<String>> = std::iter::once(&cold.result).chain(&cold.others).map(row).collect();
     let header: Vec<&str> = std::iter::once("model").chain(keys).collect();
+    let lift = cold.lift.map(|lift| format!("; the tuned encoder finds {lift:.2} times what the frozen one does"));
     format!(
-        "{}\n{}\nnew goods: {:.2} times nearest text; known goods lost {:.2}%; strengths chosen on validation: texts {}, inherited {}",
+        "{}\n{}\nnew goods: {:.2} times nearest text{}; known goods lost {:.2}%; strengths chosen on validation: texts {}, inherited {}",
         cold.result.protocol,
         rows_as_table(&header, &rows, &[1, 2, 3, 4]),
         cold.times_nearest,
+        lift.unwrap_or_default(),
         100.0 * cold.warm_loss,
         cold.chosen[0],
         cold.chosen[1]

@@ -54,9 +54,9 @@ pub mod experiments;
 
 pub mod fresh;
 
-pub mod generate;
-
 pub mod finetune;
+
+pub mod generate;
 
 pub mod http;
 

@@ -40,6 +40,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Export(args) => commands::export::run(&args),
         Command::Ope(args) => commands::ope::run(&args),
         Command::Experiment(args) => commands::experiment::run(&args),
+        Command::Finetune(args) => commands::finetune::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
         Command::Label(args) => commands::label::run(&args),
     }

@@ -18,13 +18,14 @@ use crate::snapshot::{Built, Snapshot};
 use crate::stages::arrivals::{self, Arrivals};
 use crate::stages::choose::{self, Choice, choose};
 use crate::stages::divide::divide;
-use crate::stages::encode::{Meaning, encode};
+use crate::stages::encode::{Meaning, encode, encode_by};
 use crate::stages::fit::{Fitted, Lessons, fit, lacks_alignment};
 use crate::stages::index::{index, recall};
 use crate::stages::ingest::{self, Shop, ingest};
 use crate::stages::interests::tastes;
 use crate::stages::measure::{self, Measured, measure};
 use crate::stages::novel::novel;
+use crate::stages::tune::tune;
 use anyhow::Result;
 use lingxi_behaviour::blend::Blend;
 use lingxi_data::ingest::Ingested;
@@ -53,7 +54,15 @@ pub fn read(recipe: &Recipe, arrivals: &Arrivals, site: &Site) -> Result<Read> {
 }
 
 fn with_meaning(recipe: &Recipe, shop: Shop, site: &Site) -> Result<Read> {
-    let meaning = encode(&recipe.content, &shop, site)?;
+    let content = &recipe.content;
+    let meaning = match (encode(content, &shop, site)?, &content.tune) {
+        // What shoppers did after training begins must not have taught the encoder that is measured on it.
+        (Some(_), Some(wanted)) => {
+            let train = divide(recipe, &shop.data, site.seed)?.split.train;
+            Some(encode_by(&tune(wanted, content, &shop, &train, site)?, content, &shop, site)?)
+        }
+        (meaning, _) => meaning,
+    };
     Ok(Read { shop, meaning })
 }
 

@@ -7,6 +7,7 @@
 use crate::failure::UserError;
 use crate::generate::Generate;
 use crate::learner::LearnConfig;
+use crate::stages::tune::TuneGoods;
 use lingxi_behaviour::alignment::AlignmentConfig;
 use lingxi_behaviour::blend::WeightSearch;
 use lingxi_behaviour::graph::{GatConfig, GcnConfig, JointConfig, LightGcnConfig, SpectralConfig};
@@ -74,11 +75,13 @@ pub struct Content {
     pub encoder: String,
     /// In which numbers it multiplies: `f32` reproduces published figures, `bf16` is faster, `int8` faster and smaller still.
     pub precision: Precision,
+    /// How the encoder learns from this shop's shoppers before it reads; it does not unless this is given.
+    pub tune: Option<TuneGoods>,
 }
 
 impl Default for Content {
     fn default() -> Self {
-        Content { encoder: "all-MiniLM-L6-v2".into(), precision: Precision::F32 }
+        Content { encoder: "all-MiniLM-L6-v2".into(), precision: Precision::F32, tune: None }
     }
 }
 
@@ -307,6 +310,9 @@ impl Recipe {
             Err(UserError::new(message, "mend that key").into())
         };
         let e = &self.evaluate;
+        if let Some((key, expected, got)) = self.content.tune.as_ref().and_then(TuneGoods::wrong) {
+            return refuse(key, expected, got);
+        }
         if self.data.events.is_empty() {
             return refuse("data.events", "at least one [[data.events]] table with a path", "none".into());
         }

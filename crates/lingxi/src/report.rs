@@ -68,6 +68,13 @@ pub fn table(header: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
     table.to_string()
 }
 
+/// The most memory that this program had at once, where the system says.
+pub fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+}
+
 /// `1234567` as `1,234,567`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();

@@ -3,8 +3,8 @@
 //! Texts and what is known of them come in, an encoder (and a head) that fits them better goes out. In reading order: [`strategy`]
 //! says which parameters are trained and which small ones are added; [`places`] where each lies in one flat slice; [`network`]
 //! goes forwards and back through a few texts at a time; [`head`] is what is learned of a text's vector; [`tutor`] is the step
-//! that [`lingxi_train::trainer`] asks for; [`tuned`] is what comes of it, saved and read again. [`augment`] rewords texts so that a
-//! model hears more than was written, with [`synonyms`].
+//! that [`lingxi_train::trainer`] asks for; [`tuned`] is what comes of it, saved and read again. [`augment`] rewords
+//! texts so that a model hears more than was written, [`synonyms`] knows which words stand for each other.
 
 pub mod augment;
 pub(crate) mod dense;
@@ -16,7 +16,7 @@ pub mod synonyms;
 pub mod tuned;
 pub mod tutor;
 
-pub use head::{Head, Task};
+pub use head::{Head, Pair, Task, Teacher};
 pub use strategy::{Lora, Matrix, Strategy};
 pub use tuned::Tuned;
-pub use tutor::{Tuning, Tutor};
+pub use tutor::{Lessons, Tuning, Tutor};

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod evaluate;
 pub mod experiment;
 pub mod export;
+pub mod finetune;
 pub mod generate;
 pub mod import;
 pub mod ingest;

@@ -5,7 +5,7 @@ use crate::cli::ReproduceArgs;
 use crate::figures;
 use crate::pipeline;
 use crate::progress::Progress;
-use crate::recipe::Recipe;
+use crate::recipe::{Content, Recipe};
 use crate::report::say;
 use crate::site::Site;
 use crate::stages::arrivals::Arrivals;
@@ -34,8 +34,10 @@ pub fn run(args: &ReproduceArgs) -> anyhow::Result<()> {
 fn cold_goods(recipe: &Recipe, data: std::path::PathBuf, seed: u64, json: bool) -> anyhow::Result<()> {
     let started = Instant::now();
     let site = Site::new(data, seed, Progress::new(json), false)?;
-    let read = pipeline::read(recipe, &Arrivals::default(), &site)?;
-    let mut cold = cold(recipe, &read.shop.data.interactions, read.meaning.as_ref(), &site)?;
+    // Read by the encoder as it comes: it learns below, from the goods that stay.
+    let frozen = Recipe { content: Content { tune: None, ..recipe.content.clone() }, ..recipe.clone() };
+    let read = pipeline::read(&frozen, &Arrivals::default(), &site)?;
+    let mut cold = cold(recipe, &read, &site)?;
     cold.result.seconds = started.elapsed().as_secs_f64();
     if json {
         return figures::cold_line(&recipe.name, &cold).print();

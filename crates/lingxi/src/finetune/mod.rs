@@ -1,7 +1,11 @@
-//! How does a shop make the language model its own? What a recipe of `lingxi finetune` reads.
+//! How does a shop make the encoder its own? A recipe names texts, what is known of them, and how the encoder learns it; out
+//! comes a model directory and what it earns on texts that it has not seen.
 //!
-//! [`texts`] reads texts with classes or numbers, [`pairs`] judged pairs; [`translate`] asks a person's own command for other wordings.
+//! [`recipe`] is what people write, [`texts`] reads texts with classes or numbers, [`pairs`] judged pairs; [`translate`] asks a
+//! person's own command for other wordings; [`run`] learns, measures and saves.
 
 pub mod pairs;
+pub mod recipe;
+pub mod run;
 pub mod texts;
 pub mod translate;

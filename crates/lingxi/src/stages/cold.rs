@@ -7,15 +7,17 @@
 //! goods: the ordinary table of known goods ranks the known ones only, and what it costs them to compete with new ones stands beside it.
 
 use crate::failure::UserError;
+use crate::pipeline::Read;
 use crate::progress::Unit;
 use crate::recipe::Recipe;
 use crate::site::Site;
-use crate::stages::encode::Meaning;
+use crate::stages::encode::{Meaning, encode_by};
+use crate::stages::tune::tune;
 use anyhow::Result;
 use lingxi_behaviour::item_model::{self, ItemModel, ItemModelConfig};
 use lingxi_behaviour::nearest;
 use lingxi_data::split::{ColdItems, ColdSplit, Holdout, cold_items};
-use lingxi_data::{Interactions, Purpose, Score};
+use lingxi_data::{Purpose, Score};
 use lingxi_eval::{Case, EvalConfig, Goods, Report, cases, evaluate, slices};
 
 /// What new goods are judged by.
@@ -36,6 +38,8 @@ pub struct Cold {
     pub chosen: [f32; 2],
     /// Recall@20 of new goods against nearest text.
     pub times_nearest: f64,
+    /// Recall@20 of new goods by the nearest text of the tuned encoder against that of the frozen one, where the recipe tunes it.
+    pub lift: Option<f64>,
     /// Share of the known goods' Recall@20 among themselves that was lost.
     pub warm_loss: f64,
 }
@@ -44,24 +48,33 @@ pub struct Cold {
 ///
 /// # Errors
 /// A recipe without item model or text, and whatever the models say.
-pub fn cold(recipe: &Recipe, all: &Interactions, meaning: Option<&Meaning>, site: &Site) -> Result<Cold> {
-    let (Some(config), Some(meaning)) = (recipe.models.item.first(), meaning) else {
+pub fn cold(recipe: &Recipe, read: &Read, site: &Site) -> Result<Cold> {
+    let (Some(config), Some(frozen)) = (recipe.models.item.first(), &read.meaning) else {
         let message = format!("{}: expected an item model and goods with text, got none", recipe.name);
         return Err(UserError::new(message, "measure new goods where there is text: beauty, scientific").into());
     };
     let options = ColdItems { seed: site.seed, ..ColdItems::default() };
-    let split = cold_items(all, options)?;
+    let split = cold_items(&read.shop.data.interactions, options)?;
+    let tuned = match &recipe.content.tune {
+        None => None,
+        Some(wanted) => {
+            let encoder = tune(wanted, &recipe.content, &read.shop, &split.split.train, site)?;
+            Some(encode_by(&encoder, &recipe.content, &read.shop, site)?)
+        }
+    };
+    let meaning = tuned.as_ref().unwrap_or(frozen);
     let events = split.split.train.for_purpose(Purpose::Training);
     let stage = site.progress.stage("item model", None, Unit::Of("items"));
     let both = ItemModelConfig { untaken: 1.0, inherit: 1.0, ..config.clone() };
     let mut model = item_model::fit(&both, &events, Some(&meaning.vectors), &mut |_, _| {})?;
     stage.finish("");
-    let nearest = nearest::fit(&config.history, &events, &meaning.vectors)?;
+    let near = |meaning: &Meaning| nearest::fit(&config.history, &events, &meaning.vectors);
+    let nearest = (near(frozen)?, tuned.as_ref().map(near).transpose()?);
     let counts = events.item_counts();
     let goods = Goods { counts: Some(&counts), vectors: Some(&meaning.vectors) };
     let run = Run { recipe, goods, site, split: &split };
     let chosen = run.choose(&mut model)?;
-    run.on_test(&mut model, &nearest, chosen)
+    run.on_test(&mut model, &nearest.0, nearest.1.as_ref().map(|nearest| nearest as &dyn Score), chosen)
 }
 
 struct Run<'a> {
@@ -101,7 +114,13 @@ impl Run<'_> {
         Ok(best)
     }
 
-    fn on_test(&self, model: &mut ItemModel, nearest: &dyn Score, chosen: [f32; 2]) -> Result<Cold> {
+    fn on_test(
+        &self,
+        model: &mut ItemModel,
+        nearest: &dyn Score,
+        tuned: Option<&dyn Score>,
+        chosen: [f32; 2],
+    ) -> Result<Cold> {
         let mask = &self.recipe.evaluate.masks[0];
         let resamples = self.recipe.evaluate.resamples;
         let (new, known) = (cases(&self.split.split.test, mask), cases(&self.split.warm_test, mask));
@@ -113,12 +132,16 @@ impl Run<'_> {
         model.weigh_newcomers(chosen[0], chosen[1]);
         let result = row(&*model, "item model, new goods", &new)?;
         let by_text = row(nearest, "nearest text, new goods", &new)?;
+        let by_tuned =
+            tuned.map(|tuned| row(tuned, "nearest text by the tuned encoder, new goods", &new)).transpose()?;
         let competing = row(&*model, "item model, known goods among all", &known)?;
         let alone = self.among_known(&known);
         let with = row(&*model, "item model, known goods among known", &alone)?;
         model.weigh_newcomers(0.0, 0.0);
         let without = row(&*model, "item model that knows no new goods, known goods among known", &alone)?;
         let times_nearest = result.metrics[METRIC] / by_text.metrics[METRIC].max(f64::MIN_POSITIVE);
+        let lift =
+            by_tuned.as_ref().map(|tuned| tuned.metrics[METRIC] / by_text.metrics[METRIC].max(f64::MIN_POSITIVE));
         let warm_loss = 1.0 - with.metrics[METRIC] / without.metrics[METRIC].max(f64::MIN_POSITIVE);
         let mut groups = Vec::new();
         for (of, asked) in [(&result, &new), (&competing, &known)] {
@@ -135,8 +158,8 @@ impl Run<'_> {
                 )?);
             }
         }
-        let others = [by_text, with, without, competing].into_iter().chain(groups).collect();
-        Ok(Cold { result, others, chosen, times_nearest, warm_loss })
+        let others = [by_text].into_iter().chain(by_tuned).chain([with, without, competing]).chain(groups).collect();
+        Ok(Cold { result, others, chosen, times_nearest, lift, warm_loss })
     }
 
     /// The same cases with the new goods masked.

@@ -7,7 +7,7 @@ use crate::stages::ingest::Shop;
 use anyhow::Result;
 use lingxi_content::{BertEncoder, EncodeStats, encode_texts};
 use lingxi_data::{Encode, Fingerprint, ItemId, ItemVectors};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The encoder, and what it read.
@@ -29,11 +29,19 @@ pub struct Meaning {
 /// # Errors
 /// If the encoder cannot be fetched or read.
 pub fn encode(content: &Content, shop: &Shop, site: &Site) -> Result<Option<Meaning>> {
-    let texts = &shop.data.catalog.texts;
-    if content.encoder.is_empty() || texts.iter().all(String::is_empty) {
+    if content.encoder.is_empty() || shop.data.catalog.texts.iter().all(String::is_empty) {
         return Ok(None);
     }
-    let encoder = BertEncoder::load(&site.assets.ensure(&content.encoder, &site.progress)?, content.precision)?;
+    encode_by(&site.assets.ensure(&content.encoder, &site.progress)?, content, shop, site).map(Some)
+}
+
+/// The same by the encoder in `directory`.
+///
+/// # Errors
+/// If the encoder cannot be read.
+pub fn encode_by(directory: &Path, content: &Content, shop: &Shop, site: &Site) -> Result<Meaning> {
+    let texts = &shop.data.catalog.texts;
+    let encoder = BertEncoder::load(directory, content.precision)?;
     let stage = site.progress.stage("encode", None, Unit::Of("texts"));
     let (vectors, stats) = encode_texts(&encoder, texts, &site.cache.join("texts"), &mut |done, total| {
         stage.set_total(total as u64);
@@ -45,7 +53,7 @@ pub fn encode(content: &Content, shop: &Shop, site: &Site) -> Result<Option<Mean
     let key = Fingerprint::of([shop.place.key.bytes().as_slice(), encoder.revision().bytes()]);
     let encoder = Arc::new(encoder);
     let newcomers = Newcomers { encoder: encoder.clone(), folder: site.cache.join("texts").join("new") };
-    Ok(Some(Meaning { encoder, newcomers, vectors: Arc::new(vectors), key, stats }))
+    Ok(Meaning { encoder, newcomers, vectors: Arc::new(vectors), key, stats })
 }
 
 /// The encoder for goods that come after the build. It keeps what it read in a file of its own, small enough to be opened

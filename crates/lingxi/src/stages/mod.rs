@@ -20,4 +20,5 @@ pub mod interests;
 pub mod measure;
 pub mod novel;
 pub mod told;
+pub mod tune;
 pub mod web;

@@ -1,0 +1,71 @@
+//! `lingxi finetune`: makes the encoder a shop's own, and says what that earned.
+
+use crate::cli::FinetuneArgs;
+use crate::failure::UserError;
+use crate::figures;
+use crate::finetune::recipe::FinetuneRecipe;
+use crate::finetune::run::{self, Outcome};
+use crate::progress::Progress;
+use crate::report::{ResultLine, count, metric, say, table};
+use crate::site::Site;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Answers `lingxi finetune`.
+///
+/// # Errors
+/// A recipe, data, a model or a folder that cannot be used.
+pub fn run(args: &FinetuneArgs) -> anyhow::Result<()> {
+    let progress = Progress::new(args.json);
+    let recipe = FinetuneRecipe::open(&args.recipe)?;
+    let outcome = run::run(&recipe, &Site::new(data(args, &recipe)?, args.seed, progress, false)?)?;
+    if args.json {
+        return line(&recipe, &outcome).print();
+    }
+    say(&rows(&recipe, &outcome))?;
+    for member in &outcome.members {
+        say(&format!("kept in {}", member.model.display()))?;
+    }
+    Ok(())
+}
+
+/// The folder of a recipe's files: the one that was named, the one of that name in it, or the place of the data sets.
+fn data(args: &FinetuneArgs, recipe: &FinetuneRecipe) -> anyhow::Result<PathBuf> {
+    let named = args.data.clone().or_else(|| std::env::var_os("LINGXI_DATA").map(PathBuf::from)).ok_or_else(|| {
+        let message = format!("{}: no folder of data was named", recipe.name);
+        UserError::new(message, "give --data FOLDER, or set LINGXI_DATA to it")
+    })?;
+    Ok(Some(named.join(&recipe.name)).filter(|below| below.is_dir()).unwrap_or(named))
+}
+
+fn line(recipe: &FinetuneRecipe, outcome: &Outcome) -> ResultLine<Value> {
+    let mut line = ResultLine::new("finetune", Some(&recipe.name), json!(&outcome.test));
+    line.result["seconds"] = json!(outcome.members.iter().map(|member| member.seconds).sum::<f64>());
+    line.result["trained"] = json!(outcome.members.first().map(|member| member.trained));
+    line.result["members"] = json!(recipe.members);
+    line.result["peak_bytes"] = json!(crate::report::peak_bytes());
+    line.result["kept"] = json!(outcome.members.iter().map(|member| &member.model).collect::<Vec<_>>());
+    line.others.push(json!(&outcome.valid));
+    let published = recipe.published.iter();
+    line.others.extend(published.map(|row| json!({"kind": "published", "model": row.model, "metrics": row.metrics})));
+    line
+}
+
+fn rows(recipe: &FinetuneRecipe, outcome: &Outcome) -> String {
+    let keys: Vec<&str> = ["accuracy", "oos_recall", "macro_f1", "ece"]
+        .into_iter()
+        .filter(|key| outcome.test.metrics.contains_key(*key))
+        .collect();
+    let cell = |value: Option<&f64>| value.map_or_else(|| "-".to_owned(), |x| metric(*x));
+    let published = recipe.published.iter().map(|row| {
+        let cells = keys.iter().map(|key| cell(row.metrics.get(*key)));
+        [row.model.clone(), "published".into(), String::new()].into_iter().chain(cells).collect()
+    });
+    let ours = [&outcome.valid, &outcome.test].map(|report| {
+        let cells = keys.iter().map(|key| figures::with_interval(report, key));
+        let trained = count(outcome.members.first().map_or(0, |member| member.trained) as u64);
+        [report.model.clone(), report.split.clone(), trained].into_iter().chain(cells).collect::<Vec<_>>()
+    });
+    let header: Vec<&str> = ["model", "split", "trained"].into_iter().chain(keys.iter().copied()).collect();
+    table(&header, &published.chain(ours).collect::<Vec<_>>(), &(2..header.len()).collect::<Vec<_>>())
+}

@@ -1,0 +1,94 @@
+//! What people write to fine-tune: one TOML file in, a checked [`FinetuneRecipe`] out.
+
+use super::texts::TextFiles;
+use crate::failure::UserError;
+use crate::recipe::Published;
+use lingxi_content::finetune::{Head, Tuning};
+use lingxi_eval::intents::ThresholdRule;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// What to learn, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinetuneRecipe {
+    /// Short name, as printed in results.
+    pub name: String,
+    /// What it is and where the data came from, for people.
+    #[serde(default)]
+    pub about: String,
+    /// Asset name or directory of the encoder to begin with.
+    #[serde(default = "base")]
+    pub base: String,
+    /// The files.
+    pub data: TextFiles,
+    /// How the encoder learns.
+    pub tuning: Tuning,
+    /// Encoders that learn alike from other seeds and whose probabilities are averaged; default 1.
+    #[serde(default = "one")]
+    pub members: usize,
+    /// When a text is declined.
+    #[serde(default)]
+    pub threshold: Threshold,
+    /// Published figures under the same protocol, printed above ours.
+    #[serde(default)]
+    pub published: Vec<Published>,
+}
+
+/// When a text is declined: below which probability, chosen on validation.
+pub type Threshold = Option<ThresholdRule>;
+
+fn base() -> String {
+    "all-MiniLM-L6-v2".into()
+}
+
+fn one() -> usize {
+    1
+}
+
+impl FinetuneRecipe {
+    /// The recipes that come with the program, by name.
+    pub const BUILT_IN: [(&str, &str); 2] = [
+        ("clinc150", include_str!("../../../../recipes/clinc150.toml")),
+        ("banking77", include_str!("../../../../recipes/banking77.toml")),
+    ];
+
+    /// Reads a recipe of the program by its name, or a file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a key that is unknown or out of its range.
+    pub fn open(named: &str) -> anyhow::Result<FinetuneRecipe> {
+        let path = Path::new(named);
+        if let Some((_, text)) = Self::BUILT_IN.iter().find(|(name, _)| *name == named) {
+            return Self::parse(text, path);
+        }
+        let text = std::fs::read_to_string(path).map_err(|why| {
+            let known = Self::BUILT_IN.map(|(name, _)| name).join(", ");
+            UserError::new(format!("cannot read the recipe {named}"), format!("name a file, or one of {known}"))
+                .because(why)
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Reads the text of a recipe; errors name `path`.
+    ///
+    /// # Errors
+    /// A key that is unknown or out of its range.
+    pub fn parse(text: &str, path: &Path) -> anyhow::Result<FinetuneRecipe> {
+        let recipe: FinetuneRecipe = toml::from_str(text).map_err(|why| {
+            let message = format!("recipe {}: {}", path.display(), why.to_string().trim_end());
+            UserError::new(message, "mend that line; recipes/clinc150.toml shows every table")
+        })?;
+        let refuse = |key: &str, expected: &str, got: String| {
+            let message = format!("recipe {}: {key}: expected {expected}, got {got}", path.display());
+            Err(UserError::new(message, "mend that key").into())
+        };
+        if !(1..=16).contains(&recipe.members) {
+            return refuse("members", "1 to 16", recipe.members.to_string());
+        }
+        match recipe.tuning.head {
+            Head::Classification { .. } => Ok(recipe),
+            head => refuse("tuning.head", "classification", format!("{head:?}")),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What shoppers take one after the other -> an encoder whose vectors lie closer together for such goods.
+//!
+//! Pairs of goods from the training events alone; the encoder learns to find the second by the first among the goods of its
+//! batch. So what goods mean becomes what they mean to the shoppers of this shop, also for goods that nobody took yet.
+
+use crate::finetune::run::{Work, learn};
+use crate::recipe::Content;
+use crate::site::Site;
+use crate::stages::ingest::Shop;
+use anyhow::Result;
+use lingxi_content::BertEncoder;
+use lingxi_content::finetune::{Head, Lessons, Pair, Task, Tuning};
+use lingxi_data::{Events, Interactions, Purpose};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+/// How the encoder learns from shoppers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TuneGoods {
+    /// Most pairs, drawn evenly; default 20,000.
+    #[serde(default = "pairs")]
+    pub pairs: usize,
+    /// Share of the pairs that is held out and says when to stop; default .05.
+    #[serde(default = "held_out")]
+    pub held_out: f64,
+    /// What is trained, and how; the head is `info_nce`.
+    pub tuning: Tuning,
+}
+
+fn pairs() -> usize {
+    20_000
+}
+
+fn held_out() -> f64 {
+    0.05
+}
+
+impl TuneGoods {
+    /// The first field that is out of its range, with what was expected and what came.
+    pub fn wrong(&self) -> Option<(&'static str, &'static str, String)> {
+        if !(2..=10_000_000).contains(&self.pairs) {
+            return Some(("content.tune.pairs", "2 to 10,000,000", self.pairs.to_string()));
+        }
+        if !(0.0..0.5).contains(&self.held_out) {
+            return Some(("content.tune.held_out", "0 to below 0.5", self.held_out.to_string()));
+        }
+        let fits = matches!(self.tuning.head, Head::InfoNce { .. }) && self.tuning.strategy.merges();
+        let got = || format!("{:?} with {}", self.tuning.head, self.tuning.strategy.name());
+        (!fits).then(|| ("content.tune.tuning", "head info_nce, and no adapters or prefix", got()))
+    }
+}
+
+/// The directory of an encoder tuned on `train`.
+///
+/// # Errors
+/// A model or a folder that cannot be used; too few pairs.
+pub fn tune(tune: &TuneGoods, content: &Content, shop: &Shop, train: &Interactions, site: &Site) -> Result<PathBuf> {
+    let base = site.assets.ensure(&content.encoder, &site.progress)?;
+    let encoder = BertEncoder::load(&base, lingxi_content::Precision::F32)?;
+    let texts = &shop.data.catalog.texts;
+    let mut all = together(&train.for_purpose(Purpose::Training), texts);
+    all.shuffle(&mut ChaCha8Rng::seed_from_u64(site.seed));
+    all.truncate(tune.pairs);
+    let held = ((all.len() as f64 * tune.held_out) as usize).min(all.len().saturating_sub(1));
+    let tokens: Vec<Vec<u32>> = texts.par_iter().map(|text| encoder.tokens_up_to(text, tune.tuning.tokens)).collect();
+    let rest = all.split_off(held);
+    let lessons = |pairs| Lessons { texts: tokens.clone(), task: Task::Pairs(pairs) };
+    let base = (base.as_path(), encoder.revision());
+    let work = Work { title: "tune", name: "goods", tuning: &tune.tuning, base, classes: &[], seed: site.seed };
+    Ok(learn(&work, lessons(rest), lessons(all), site)?.model)
+}
+
+/// Goods with text that a shopper took one after the other, each pair once.
+fn together(events: &Events<'_>, texts: &[String]) -> Vec<Pair> {
+    let mut seen = HashSet::new();
+    let mut pairs = Vec::new();
+    for (user, rows) in events.users() {
+        let items: Vec<u32> = rows.iter(user).map(|event| event.item.0).collect();
+        for window in items.windows(2) {
+            let (left, right) = (window[0], window[1]);
+            let said = |item: u32| !texts[item as usize].is_empty();
+            if left != right && said(left) && said(right) && seen.insert((left, right)) {
+                pairs.push(Pair { left, right, worse: vec![] });
+            }
+        }
+    }
+    pairs
+}
