@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let classes = value("--classes", "150").parse()?;
     let tuning = Tuning {
         strategy,
-        head: Head::Classification { smoothing: 0.0 },
+        head: Head::Classification { smoothing: 0.0, scale: None },
         dropout: value("--dropout", "0.1").parse()?,
         precision: serde_json::from_value(value("--precision", "f32").into())?,
         tokens: 512,

@@ -35,6 +35,11 @@ impl Dense {
         Dense { there: Packed::new(w, at.n, at.k, precision), back: Packed::new(&turned, at.k, at.n, precision) }
     }
 
+    /// What the way forward takes in memory.
+    pub fn bytes(&self) -> usize {
+        self.there.bytes()
+    }
+
     /// `y[m,n]`.
     pub fn forward(&self, at: &DenseAt, theta: &[f32], x: &[f32], y: &mut Vec<f32>, hands: &mut Hands) {
         y.resize(x.len() / at.k * at.n, 0.0);

@@ -5,6 +5,7 @@
 
 use lingxi_kernels::{axpy, dot, log_sum_exp, matmul_nn, matmul_nt, matmul_tn_add, softmax_rows};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Which loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,12 +16,23 @@ pub enum Head {
         /// Share of the target that is spread over all classes.
         #[serde(default)]
         smoothing: f32,
+        /// Vectors are brought to this length before the layer, which then begins with the mean vector of each class: what the
+        /// encoder knew before stays in use. Default none: vectors as they are, and a layer of zeros.
+        #[serde(default)]
+        scale: Option<f32>,
     },
     /// Squared error of a number.
     Regression,
     /// `-log softmax(cos / temperature)` of the right text among those of the batch and the hard ones (van den Oord et al. 2018,
     /// arXiv 1807.03748).
     InfoNce {
+        /// Default .05.
+        #[serde(default = "temperature")]
+        temperature: f32,
+    },
+    /// For each text of a group the mean over its companions of `-log softmax(cos / temperature)` among all other texts of the
+    /// batch (Khosla et al. 2020, arXiv 2004.11362, equation 2).
+    Companions {
         /// Default .05.
         #[serde(default = "temperature")]
         temperature: f32,
@@ -62,8 +74,10 @@ pub enum Task {
         /// One a text.
         targets: Vec<f32>,
     },
-    /// Texts that belong together.
+    /// Texts that belong together, two by two.
     Pairs(Vec<Pair>),
+    /// Texts that belong together, each group at least two: what one shopper took.
+    Groups(Vec<Vec<u32>>),
 }
 
 /// Two texts that belong together, and others that do not belong to the first.
@@ -102,6 +116,7 @@ impl Task {
             Task::Classes { labels, .. } => labels.len(),
             Task::Values { targets } => targets.len(),
             Task::Pairs(pairs) => pairs.len(),
+            Task::Groups(groups) => groups.len(),
         }
     }
 
@@ -115,7 +130,7 @@ impl Task {
         match self {
             Task::Classes { classes, .. } => *classes,
             Task::Values { .. } => 1,
-            Task::Pairs(_) => 0,
+            Task::Pairs(_) | Task::Groups(_) => 0,
         }
     }
 
@@ -123,11 +138,13 @@ impl Task {
     pub fn most(&self) -> Option<u32> {
         match self {
             Task::Pairs(pairs) => pairs.iter().flat_map(|p| p.worse.iter().chain([&p.left, &p.right])).max().copied(),
-            _ => (self.len() as u32).checked_sub(1),
+            Task::Groups(groups) => groups.iter().flatten().max().copied(),
+            Task::Classes { .. } | Task::Values { .. } => (self.len() as u32).checked_sub(1),
         }
     }
 
-    /// The texts that a batch needs, each in all its views: all first views, then all second ones.
+    /// The texts that a batch needs. Of classes and numbers each in all its views: all first views, then all second ones; of groups
+    /// each once, by number.
     pub(crate) fn texts(&self, batch: &[u32], views: usize) -> Vec<u32> {
         match self {
             Task::Pairs(pairs) => {
@@ -138,7 +155,8 @@ impl Task {
                     .copied()
                     .collect()
             }
-            _ => batch.repeat(views),
+            Task::Groups(groups) => texts_of(groups, batch),
+            Task::Classes { .. } | Task::Values { .. } => batch.repeat(views),
         }
     }
 }
@@ -154,7 +172,9 @@ impl Head {
     /// The loss of a batch: `z` are the vectors of [`Task::texts`], `w` the layer `[outputs,h]` and its bias.
     pub(crate) fn learn(self, task: &Task, batch: &[u32], views: Views, z: &[f32], h: usize, w: &[f32]) -> Slopes {
         match (self, task) {
-            (Head::Classification { smoothing }, Task::Classes { labels, classes, teacher }) => {
+            (Head::Classification { smoothing, scale }, Task::Classes { labels, classes, teacher }) => {
+                let (rows, lengths) = scale.map_or_else(|| (z.to_vec(), vec![]), |scale| scaled(z, h, scale));
+                let z = &rows;
                 let labels: Vec<u32> = batch.repeat(views.count).iter().map(|i| labels[*i as usize]).collect();
                 let mut y = outputs(z, h, w, *classes);
                 let soft = teacher.as_ref().map(|teacher| soft_targets(teacher, batch, views.count, *classes));
@@ -168,7 +188,11 @@ impl Head {
                 if views.count == 2 && views.agreement > 0.0 {
                     loss += agree(&mut y, *classes, views.agreement, &mut d);
                 }
-                back(loss, d, z, h, w, *classes)
+                let mut slopes = back(loss, d, z, h, w, *classes);
+                if let Some(scale) = scale {
+                    scaled_back(&mut slopes.z, z, &lengths, h, scale);
+                }
+                slopes
             }
             (Head::Regression, Task::Values { targets }) => {
                 let y = outputs(z, h, w, 1);
@@ -179,10 +203,19 @@ impl Head {
                 back(loss, far.iter().map(|x| 2.0 * x / n).collect(), z, h, w, 1)
             }
             (Head::InfoNce { temperature }, Task::Pairs(pairs)) => info_nce(pairs, batch, z, h, temperature),
+            (Head::Companions { temperature }, Task::Groups(groups)) => companions(groups, batch, z, h, temperature),
             (Head::Pairwise { margin, temperature }, Task::Pairs(pairs)) => {
                 pairwise(pairs, batch, z, h, margin, temperature)
             }
             _ => unreachable!("heads and tasks are matched when a tutor is made"),
+        }
+    }
+
+    /// What the layer says of text vectors: `[texts, outputs]`.
+    pub(crate) fn answer(self, z: &[f32], h: usize, w: &[f32], n: usize) -> Vec<f32> {
+        match self {
+            Head::Classification { scale: Some(scale), .. } => outputs(&scaled(z, h, scale).0, h, w, n),
+            _ => outputs(z, h, w, n),
         }
     }
 
@@ -192,8 +225,33 @@ impl Head {
             Head::Classification { .. } => matches!(task, Task::Classes { .. }),
             Head::Regression => matches!(task, Task::Values { .. }),
             Head::InfoNce { .. } | Head::Pairwise { .. } => matches!(task, Task::Pairs(_)),
+            Head::Companions { .. } => matches!(task, Task::Groups(_)),
         }
     }
+}
+
+/// Rows brought to a length, and what each was.
+fn scaled(z: &[f32], h: usize, scale: f32) -> (Vec<f32>, Vec<f32>) {
+    let (mut rows, lengths) = unit(z, h);
+    rows.iter_mut().for_each(|x| *x *= scale);
+    (rows, lengths)
+}
+
+/// From the gradient of rows at a length to that of the rows before.
+fn scaled_back(d: &mut [f32], rows: &[f32], lengths: &[f32], h: usize, scale: f32) {
+    let rows: Vec<f32> = rows.iter().map(|x| x / scale).collect();
+    d.iter_mut().for_each(|d| *d *= scale);
+    unit_back(d, &rows, lengths, h);
+}
+
+/// The layer that a scaled head begins with: the mean of each class's unit vectors, brought to length 1; no bias.
+pub(crate) fn centres(z: &[f32], h: usize, labels: &[u32], classes: usize) -> Vec<f32> {
+    let (rows, _) = unit(z, h);
+    let mut sums = vec![0.0; classes * h];
+    rows.chunks_exact(h).zip(labels).for_each(|(row, label)| axpy(1.0, row, &mut sums[*label as usize * h..][..h]));
+    let mut layer = unit(&sums, h).0;
+    layer.resize(classes * (h + 1), 0.0);
+    layer
 }
 
 /// `z W' + b`, `[texts, outputs]`.
@@ -320,6 +378,56 @@ fn info_nce(pairs: &[Pair], batch: &[u32], z: &[f32], h: usize, temperature: f32
     matmul_tn_add(&scores, left, d_right, others.len(), h, n);
     unit_back(&mut d, &rows, &lengths, h);
     Slopes { loss, z: d, head: vec![] }
+}
+
+/// Each text of some groups once, by number.
+fn texts_of(groups: &[Vec<u32>], batch: &[u32]) -> Vec<u32> {
+    let all: BTreeSet<u32> = batch.iter().flat_map(|i| &groups[*i as usize]).copied().collect();
+    all.into_iter().collect()
+}
+
+/// Each text among all others of the batch; a text may be in several groups, whose members are all its companions.
+fn companions(groups: &[Vec<u32>], batch: &[u32], z: &[f32], h: usize, temperature: f32) -> Slopes {
+    let texts = texts_of(groups, batch);
+    let n = texts.len();
+    let place = |text: &u32| texts.binary_search(text).expect("a group's texts are those of its batch");
+    let mut together = vec![false; n * n];
+    for group in batch.iter().map(|i| &groups[*i as usize]) {
+        for (a, b) in group.iter().flat_map(|a| group.iter().map(move |b| (a, b))).filter(|(a, b)| a != b) {
+            together[place(a) * n + place(b)] = true;
+        }
+    }
+    let (rows, lengths) = unit(z, h);
+    let mut scores = vec![0.0; n * n];
+    matmul_nt(&rows, &rows, &mut scores, n, n, h);
+    let mut loss = 0.0;
+    for (i, (scores, together)) in scores.chunks_exact_mut(n).zip(together.chunks_exact(n)).enumerate() {
+        scores.iter_mut().for_each(|s| *s /= temperature);
+        scores[i] = f32::NEG_INFINITY;
+        let friends = together.iter().filter(|x| **x).count();
+        if friends == 0 {
+            scores.fill(0.0);
+            continue;
+        }
+        let share = 1.0 / friends as f32;
+        let whole = log_sum_exp(scores);
+        loss += together
+            .iter()
+            .zip(&*scores)
+            .filter(|(x, _)| **x)
+            .map(|(_, s)| f64::from(share * (whole - s)))
+            .sum::<f64>();
+        for (s, together) in scores.iter_mut().zip(together) {
+            let taken = if *together { share } else { 0.0 };
+            *s = ((*s - whole).exp() - taken) / (n as f32 * temperature);
+        }
+    }
+    let mut d = vec![0.0; z.len()];
+    // A score has two texts: the one that looks and the one that is seen.
+    matmul_nn(&scores, &rows, &mut d, n, h, n);
+    matmul_tn_add(&scores, &rows, &mut d, n, h, n);
+    unit_back(&mut d, &rows, &lengths, h);
+    Slopes { loss: loss / n as f64, z: d, head: vec![] }
 }
 
 /// Each pair against its own worse texts.

@@ -3,7 +3,8 @@
 //! Texts and what is known of them come in, an encoder (and a head) that fits them better goes out. In reading order: [`strategy`]
 //! says which parameters are trained and which small ones are added; [`places`] where each lies in one flat slice; [`network`]
 //! goes forwards and back through a few texts at a time; [`head`] is what is learned of a text's vector; [`tutor`] is the step
-//! that [`lingxi_train::trainer`] asks for; [`tuned`] is what comes of it, saved and read again. [`augment`] rewords
+//! that [`lingxi_train::trainer`] asks for; [`tuned`] is what comes of it, saved and read again;
+//! [`shrink`] makes smaller ones of it. [`augment`] rewords
 //! texts so that a model hears more than was written, [`synonyms`] knows which words stand for each other.
 
 pub mod augment;
@@ -11,6 +12,7 @@ pub(crate) mod dense;
 pub mod head;
 pub(crate) mod network;
 pub(crate) mod places;
+pub mod shrink;
 pub mod strategy;
 pub mod synonyms;
 pub mod tuned;

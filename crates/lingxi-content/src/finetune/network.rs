@@ -90,10 +90,28 @@ struct Narrow {
 
 impl Network {
     pub fn new(config: Config, places: Places, theta: Vec<f32>, precision: Precision) -> Network {
-        let pack = |at: &LayerAt| at.denses().map(|dense| Dense::new(dense, &theta, precision));
-        let layers = places.layers.par_iter().map(pack).collect();
-        let adapters = places.layers.iter().map(|at| pack_adapters(at, &theta, precision)).collect();
-        Network { config, places, theta, precision, layers, adapters }
+        let mut network = Network { config, places, theta, precision, layers: vec![], adapters: vec![] };
+        network.pack();
+        network
+    }
+
+    /// Packs all matrices, from `theta` as it is.
+    pub fn pack(&mut self) {
+        let (theta, precision) = (&self.theta, self.precision);
+        let pack = |at: &LayerAt| at.denses().map(|dense| Dense::new(dense, theta, precision));
+        self.layers = self.places.layers.par_iter().map(pack).collect();
+        self.adapters = self.places.layers.iter().map(|at| pack_adapters(at, theta, precision)).collect();
+    }
+
+    /// What the packed matrices of the way forward take.
+    pub fn bytes(&self) -> usize {
+        let adapters = self.adapters.iter().flatten().flatten().flatten();
+        self.layers.iter().flatten().chain(adapters).map(Dense::bytes).sum()
+    }
+
+    pub fn in_numbers(&mut self, precision: Precision) {
+        self.precision = precision;
+        self.pack();
     }
 
     /// Takes trained parameters; only matrices that are trained are packed anew.

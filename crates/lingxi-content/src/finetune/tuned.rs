@@ -3,18 +3,19 @@
 //! Where the strategy's parameters can be added into the matrices, the directory is an ordinary Hugging Face directory that
 //! [`crate::BertEncoder`] and other programs read; adapters and prefixes lie beside it in `tuned.safetensors`, with the head.
 
-use super::head::{Head, outputs};
+use super::head::Head;
 use super::network::Network;
-use super::places::{DenseAt, Places};
+use super::places::{DenseAt, Places, Tensor};
+use super::shrink::{copy_beside, write, write_tensors};
 use super::strategy::Strategy;
 use super::tutor::{Tuning, best, vectors};
+use crate::encoder::Precision;
 use crate::error::{ContentError, Result};
 use crate::folder::{Folder, Pooling};
 use lingxi_data::artefact::{Reader, Writer};
 use lingxi_kernels::{Layout, Part, product_here, softmax_rows};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use tokenizers::Tokenizer;
@@ -22,11 +23,12 @@ use tokenizers::Tokenizer;
 /// What is beside the encoder of a tuned directory.
 pub const FILE: &str = "tuned.safetensors";
 /// What a model directory has besides its weights.
-const BESIDE: [&str; 4] = ["config.json", "tokenizer.json", "sentence_bert_config.json", "1_Pooling/config.json"];
+pub(super) const BESIDE: [&str; 4] =
+    ["config.json", "tokenizer.json", "sentence_bert_config.json", "1_Pooling/config.json"];
 
 /// An encoder with a head.
 pub struct Tuned {
-    network: Network,
+    pub(super) network: Network,
     pooling: Pooling,
     tuning: Tuning,
     outputs: usize,
@@ -59,7 +61,7 @@ impl Tuned {
     /// What the head's layer says, `[texts, outputs]`.
     pub fn outputs(&self, texts: &[Vec<u32>]) -> Vec<f32> {
         let head = &self.network.theta[self.network.places.head.clone()];
-        outputs(&self.vectors(texts), self.network.width(), head, self.outputs)
+        self.tuning.head.answer(&self.vectors(texts), self.network.width(), head, self.outputs)
     }
 
     /// Probabilities of the classes, `[texts, classes]`.
@@ -80,29 +82,12 @@ impl Tuned {
     /// # Errors
     /// What the file system says.
     pub fn save(&self, base: &Path, dir: &Path, names: &[String]) -> Result<()> {
-        let wrong = |path: &Path| {
-            let path = path.to_owned();
-            move |e: std::io::Error| ContentError::file(&path, "a place to write to", e)
-        };
-        for name in BESIDE {
-            let to = dir.join(name);
-            let parent = to.parent().expect("a file of a directory has a parent");
-            std::fs::create_dir_all(parent).map_err(wrong(parent))?;
-            std::fs::copy(base.join(name), &to).map_err(wrong(&to))?;
-        }
+        copy_beside(base, dir)?;
+        self.shorten(&dir.join("sentence_bert_config.json"))?;
         let (places, theta) = (&self.network.places, merged(&self.network.places, &self.network.theta));
-        let bytes: Vec<Vec<u8>> = places
-            .tensors
-            .iter()
-            .map(|t| theta[t.range.clone()].iter().flat_map(|x| x.to_le_bytes()).collect())
-            .collect();
-        let views = places.tensors.iter().zip(&bytes).map(|(t, bytes)| {
-            let view = TensorView::new(Dtype::F32, t.shape.clone(), bytes);
-            (t.name.clone(), view.expect("a tensor has as many numbers as its shape"))
-        });
-        let path = dir.join("model.safetensors");
-        let whole = safetensors::serialize(views, None).map_err(|e| ContentError::file(&path, "tensors", e))?;
-        std::fs::write(&path, whole).map_err(wrong(&path))?;
+        let of = |tensor: &Tensor| theta[tensor.range.clone()].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let tensors: Vec<_> = places.tensors.iter().map(|t| (t.name.clone(), t.shape.clone(), of(t))).collect();
+        write_tensors(&dir.join("model.safetensors"), &tensors)?;
         let added = places.tensors.last().map_or(0, |t| t.range.end)..places.head.start;
         let (added, head) = (&self.network.theta[added], &self.network.theta[places.head.clone()]);
         let header = Header { tuning: self.tuning.clone(), outputs: self.outputs, names: names.to_vec() };
@@ -111,6 +96,27 @@ impl Tuned {
             .column("head", &[head.len()], head)
             .write(&dir.join(FILE), &header)?;
         Ok(())
+    }
+
+    /// A tuned encoder reads as much of a text as it has learned from.
+    fn shorten(&self, path: &Path) -> Result<()> {
+        let text = std::fs::read(path).map_err(|e| ContentError::file(path, "a readable file", e))?;
+        let mut file: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|e| ContentError::file(path, "settings", e))?;
+        let most = file["max_seq_length"].as_u64().unwrap_or(u64::MAX).min(self.tuning.tokens as u64);
+        file["max_seq_length"] = most.into();
+        write(path, file.to_string().as_bytes())
+    }
+
+    /// What its packed matrices take in memory, one way.
+    pub fn bytes(&self) -> usize {
+        self.network.bytes()
+    }
+
+    /// The same network in other numbers: bytes after training, say.
+    pub fn in_numbers(mut self, precision: Precision) -> Tuned {
+        self.network.in_numbers(precision.into());
+        self
     }
 
     /// Reads a directory that was saved: the model, its tokenizer, and the names of its classes.
@@ -191,6 +197,7 @@ pub fn head_name(head: Head) -> &'static str {
         Head::Classification { .. } => "classification",
         Head::Regression => "regression",
         Head::InfoNce { .. } => "InfoNCE",
+        Head::Companions { .. } => "companions",
         Head::Pairwise { .. } => "pairwise",
     }
 }

@@ -4,7 +4,7 @@
 //! their vectors at once (texts of a batch may be each other's rivals), and each goes back, adding to the gradient of its lane.
 //! Lanes are added up in their order, so the result does not depend on the number of threads.
 
-use super::head::{Head, Task, Views, outputs};
+use super::head::{Head, Task, Views, centres};
 use super::network::{Network, Noise, Pass};
 use super::places::Places;
 use super::strategy::Strategy;
@@ -96,12 +96,20 @@ impl Tuning {
         if !(2..=4096).contains(&self.tokens) {
             return wrong("tokens", "2 to 4096".into(), self.tokens.to_string());
         }
-        let smoothing = if let Head::Classification { smoothing } = self.head { smoothing } else { 0.0 };
+        let (smoothing, scale) = match self.head {
+            Head::Classification { smoothing, scale } => (smoothing, scale.unwrap_or(1.0)),
+            _ => (0.0, 1.0),
+        };
+        if !(scale.is_finite() && scale > 0.0) {
+            return wrong("head.classification.scale", "a positive number".into(), scale.to_string());
+        }
         if !(0.0..1.0).contains(&smoothing) {
             return wrong("head.classification.smoothing", "0 to below 1".into(), smoothing.to_string());
         }
         let temperature = match self.head {
-            Head::InfoNce { temperature } | Head::Pairwise { temperature, .. } => temperature,
+            Head::InfoNce { temperature } | Head::Pairwise { temperature, .. } | Head::Companions { temperature } => {
+                temperature
+            }
             _ => 1.0,
         };
         if !(temperature.is_finite() && temperature > 0.0) {
@@ -112,6 +120,7 @@ impl Tuning {
 }
 
 /// Texts as tokens, and what is known of them.
+#[derive(Clone, Debug)]
 pub struct Lessons {
     /// Token ids of each text.
     pub texts: Vec<Vec<u32>>,
@@ -150,7 +159,16 @@ impl Tutor {
         tuning.check(&config)?;
         let places = Places::new(&config, &tuning.strategy, lessons.task.outputs() * (config.hidden_size + 1));
         let theta = places.start(&weights.open()?, &mut ChaCha8Rng::seed_from_u64(seed))?;
-        Ok(Tutor::with(Network::new(config, places, theta, tuning.precision.into()), pooling, tuning, lessons, held))
+        let mut network = Network::new(config, places, theta, tuning.precision.into());
+        if let (Head::Classification { scale: Some(_), .. }, Task::Classes { labels, classes, .. }) =
+            (tuning.head, &lessons.task)
+        {
+            let z = vectors(&network, pooling, &lessons.texts);
+            let head = network.places.head.clone();
+            let layer = centres(&z, network.width(), labels, *classes);
+            network.theta[head].copy_from_slice(&layer);
+        }
+        Ok(Tutor::with(network, pooling, tuning, lessons, held))
     }
 
     fn with(network: Network, pooling: Pooling, tuning: &Tuning, lessons: Lessons, held: Lessons) -> Tutor {
@@ -343,7 +361,7 @@ impl Learner for Tutor {
             let part = tuning.head.learn(&self.held.task, batch, views, &z, h, self.head());
             loss += part.loss * batch.len() as f64 / all.len() as f64;
             if let Task::Classes { labels, classes, .. } = &self.held.task {
-                let y = outputs(&z, h, self.head(), *classes);
+                let y = tuning.head.answer(&z, h, self.head(), *classes);
                 let best = y.chunks_exact(*classes).map(best);
                 right += best.zip(batch).filter(|(best, i)| *best as u32 == labels[**i as usize]).count();
             }
@@ -529,14 +547,16 @@ mod tests {
         let contrast = Head::InfoNce { temperature: 0.5 };
         let order = Head::Pairwise { margin: 0.1, temperature: 0.5 };
         for strategy in strategies() {
-            let class = tuning(strategy.clone(), Head::Classification { smoothing: 0.1 });
+            let class = tuning(strategy.clone(), Head::Classification { smoothing: 0.1, scale: None });
             check(&class, classes(), Pooling::Mean);
             check(
                 &tuning(strategy.clone(), Head::Regression),
                 Task::Values { targets: vec![1.0, -1.0, 0.5, 2.0, 0.0, 1.5] },
                 Pooling::Cls,
             );
+            let groups = Task::Groups(vec![vec![0, 1, 2], vec![3, 4], vec![2, 5]]);
             if strategy != Strategy::Head {
+                check(&tuning(strategy.clone(), Head::Companions { temperature: 0.5 }), groups, Pooling::Mean);
                 check(&tuning(strategy.clone(), contrast), pairs(), Pooling::Mean);
                 check(&tuning(strategy.clone(), order), pairs(), Pooling::Mean);
             }
@@ -545,18 +565,22 @@ mod tests {
 
     #[test]
     fn two_views_that_must_agree_and_a_teacher_have_the_gradient_of_their_loss() {
-        let mut config = tuning(lora(), Head::Classification { smoothing: 0.0 });
+        let mut config = tuning(lora(), Head::Classification { smoothing: 0.0, scale: Some(3.0) });
         (config.views, config.agreement) = (2, 0.7);
         check(&config, classes(), Pooling::Mean);
         let logits = (0..18).map(|i| (i * 7 % 5) as f32).collect();
         let teacher = Some(Teacher { logits, temperature: 2.0, share: 0.6 });
         let task = Task::Classes { labels: vec![0, 2, 1, 0, 1, 2], classes: 3, teacher };
-        check(&tuning(Strategy::Top(2), Head::Classification { smoothing: 0.0 }), task, Pooling::Mean);
+        check(
+            &tuning(Strategy::Top(2), Head::Classification { smoothing: 0.0, scale: Some(3.0) }),
+            task,
+            Pooling::Mean,
+        );
     }
 
     #[test]
     fn an_adversary_raises_the_loss_by_a_push_of_its_length() {
-        let mut config = tuning(Strategy::Full, Head::Classification { smoothing: 0.0 });
+        let mut config = tuning(Strategy::Full, Head::Classification { smoothing: 0.0, scale: Some(3.0) });
         let loss_at = |config: &Tuning| {
             let (mut tutor, parameters) = tutor(config, classes(), Pooling::Mean);
             let loss = tutor.learn(&parameters, &[0, 1, 2, 3, 4, 5], 5, &mut vec![0.0; parameters.len()]);
@@ -577,7 +601,7 @@ mod tests {
     #[test]
     fn a_batch_is_learned_alike_on_any_number_of_threads_and_however_often() {
         for strategy in [Strategy::Full, Strategy::Top(1), Strategy::Head] {
-            let config = tuning(strategy, Head::Classification { smoothing: 0.0 });
+            let config = tuning(strategy, Head::Classification { smoothing: 0.0, scale: Some(3.0) });
             let run = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 pool.install(|| {

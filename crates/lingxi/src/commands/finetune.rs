@@ -4,7 +4,7 @@ use crate::cli::FinetuneArgs;
 use crate::failure::UserError;
 use crate::figures;
 use crate::finetune::recipe::FinetuneRecipe;
-use crate::finetune::run::{self, Outcome};
+use crate::finetune::run::{self, Outcome, Row};
 use crate::progress::Progress;
 use crate::report::{ResultLine, count, metric, say, table};
 use crate::site::Site;
@@ -39,33 +39,46 @@ fn data(args: &FinetuneArgs, recipe: &FinetuneRecipe) -> anyhow::Result<PathBuf>
 }
 
 fn line(recipe: &FinetuneRecipe, outcome: &Outcome) -> ResultLine<Value> {
-    let mut line = ResultLine::new("finetune", Some(&recipe.name), json!(&outcome.test));
+    let of = |row: &Row| {
+        let mut line = json!(&row.test);
+        line["validation"] = json!(row.valid.metrics);
+        line["matrix_bytes"] = json!(row.bytes);
+        line
+    };
+    let mut line = ResultLine::new("finetune", Some(&recipe.name), of(&outcome.result));
     line.result["seconds"] = json!(outcome.members.iter().map(|member| member.seconds).sum::<f64>());
     line.result["trained"] = json!(outcome.members.first().map(|member| member.trained));
     line.result["members"] = json!(recipe.members);
     line.result["peak_bytes"] = json!(crate::report::peak_bytes());
     line.result["kept"] = json!(outcome.members.iter().map(|member| &member.model).collect::<Vec<_>>());
-    line.others.push(json!(&outcome.valid));
+    line.others.extend(outcome.others.iter().map(of));
     let published = recipe.published.iter();
     line.others.extend(published.map(|row| json!({"kind": "published", "model": row.model, "metrics": row.metrics})));
     line
 }
 
 fn rows(recipe: &FinetuneRecipe, outcome: &Outcome) -> String {
-    let keys: Vec<&str> = ["accuracy", "oos_recall", "macro_f1", "ece"]
-        .into_iter()
-        .filter(|key| outcome.test.metrics.contains_key(*key))
-        .collect();
+    let result = &outcome.result;
+    let wanted = ["accuracy", "oos_recall", "macro_f1", "ece"].into_iter();
+    let keys: Vec<&str> = wanted.filter(|key| result.test.metrics.contains_key(*key)).collect();
     let cell = |value: Option<&f64>| value.map_or_else(|| "-".to_owned(), |x| metric(*x));
     let published = recipe.published.iter().map(|row| {
         let cells = keys.iter().map(|key| cell(row.metrics.get(*key)));
-        [row.model.clone(), "published".into(), String::new()].into_iter().chain(cells).collect()
+        [row.model.clone(), "published".into()].into_iter().chain(cells).collect::<Vec<_>>()
     });
-    let ours = [&outcome.valid, &outcome.test].map(|report| {
+    let reports = [&result.valid, &result.test].into_iter().chain(outcome.others.iter().map(|row| &row.test));
+    let ours = reports.map(|report| {
         let cells = keys.iter().map(|key| figures::with_interval(report, key));
-        let trained = count(outcome.members.first().map_or(0, |member| member.trained) as u64);
-        [report.model.clone(), report.split.clone(), trained].into_iter().chain(cells).collect::<Vec<_>>()
+        [report.model.clone(), report.split.clone()].into_iter().chain(cells).collect()
     });
-    let header: Vec<&str> = ["model", "split", "trained"].into_iter().chain(keys.iter().copied()).collect();
-    table(&header, &published.chain(ours).collect::<Vec<_>>(), &(2..header.len()).collect::<Vec<_>>())
+    let header: Vec<&str> = ["model", "split"].into_iter().chain(keys.iter().copied()).collect();
+    let rows: Vec<Vec<String>> = published.chain(ours).collect();
+    format!(
+        "{}\n{}\n{} parameters trained in {:.0} s; {}",
+        recipe.about,
+        table(&header, &rows, &(2..header.len()).collect::<Vec<_>>()),
+        count(outcome.members.iter().map(|member| member.trained).sum::<usize>() as u64),
+        outcome.members.iter().map(|member| member.seconds).sum::<f64>(),
+        result.test.protocol
+    )
 }

@@ -2,10 +2,11 @@
 //! comes a model directory and what it earns on texts that it has not seen.
 //!
 //! [`recipe`] is what people write, [`texts`] reads texts with classes or numbers, [`pairs`] judged pairs; [`translate`] asks a
-//! person's own command for other wordings; [`run`] learns, measures and saves.
+//! person's own command for other wordings, [`wording`] adds them to training; [`run`] learns, measures and saves.
 
 pub mod pairs;
 pub mod recipe;
 pub mod run;
 pub mod texts;
 pub mod translate;
+pub mod wording;

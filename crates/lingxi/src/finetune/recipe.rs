@@ -1,6 +1,7 @@
 //! What people write to fine-tune: one TOML file in, a checked [`FinetuneRecipe`] out.
 
 use super::texts::TextFiles;
+use super::wording::Wording;
 use crate::failure::UserError;
 use crate::recipe::Published;
 use lingxi_content::finetune::{Head, Tuning};
@@ -27,12 +28,59 @@ pub struct FinetuneRecipe {
     /// Encoders that learn alike from other seeds and whose probabilities are averaged; default 1.
     #[serde(default = "one")]
     pub members: usize,
+    /// Other wordings of the training texts, learned beside them.
+    #[serde(default)]
+    pub wording: Option<Wording>,
+    /// A smaller model that learns from the members.
+    #[serde(default)]
+    pub distil: Option<Distil>,
+    /// What is taken out after training, to be measured without.
+    #[serde(default)]
+    pub prune: Option<Prune>,
     /// When a text is declined.
     #[serde(default)]
     pub threshold: Threshold,
     /// Published figures under the same protocol, printed above ours.
     #[serde(default)]
     pub published: Vec<Published>,
+}
+
+/// A student.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distil {
+    /// The layers that it begins with, counted from 0.
+    pub layers: Vec<usize>,
+    /// Of both sides' softmax; default 2.
+    #[serde(default = "two")]
+    pub temperature: f32,
+    /// Share of the teachers' word; the labels have the rest; default .7.
+    #[serde(default = "most")]
+    pub share: f32,
+}
+
+/// What is taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prune {
+    /// Heads of each layer.
+    pub heads: usize,
+    /// Share of the weights of each matrix.
+    pub weights: f32,
+}
+
+impl Default for Prune {
+    fn default() -> Self {
+        Prune { heads: 2, weights: 0.3 }
+    }
+}
+
+fn two() -> f32 {
+    2.0
+}
+
+fn most() -> f32 {
+    0.7
 }
 
 /// When a text is declined: below which probability, chosen on validation.
@@ -85,6 +133,17 @@ impl FinetuneRecipe {
         };
         if !(1..=16).contains(&recipe.members) {
             return refuse("members", "1 to 16", recipe.members.to_string());
+        }
+        if let Some(distil) =
+            recipe.distil.as_ref().filter(|d| !(d.temperature > 0.0 && (0.0..=1.0).contains(&d.share)))
+        {
+            return refuse("distil", "a positive temperature and a share from 0 to 1", format!("{distil:?}"));
+        }
+        if let Some(prune) = recipe.prune.filter(|prune| !(0.0..=1.0).contains(&prune.weights)) {
+            return refuse("prune.weights", "a share from 0 to 1", prune.weights.to_string());
+        }
+        if let Some(Err(why)) = recipe.wording.as_ref().map(Wording::check) {
+            return refuse("wording", "what can be done", why);
         }
         match recipe.tuning.head {
             Head::Classification { .. } => Ok(recipe),

@@ -3,14 +3,17 @@
 //! Each encoder learns in a folder of its own (checkpoint, `metrics.jsonl`, TensorBoard), so that a run that was killed goes on
 //! from there; a finished one is read back.
 
-use super::recipe::FinetuneRecipe;
-use super::texts::Labelled;
+use super::recipe::{Distil, FinetuneRecipe};
+use super::texts::{Classes, Labelled};
 use crate::failure::UserError;
 use crate::progress::Unit;
 use crate::site::Site;
 use anyhow::Result;
-use lingxi_content::BertEncoder;
-use lingxi_content::finetune::{Lessons, Task, Tuned, Tuning, Tutor};
+use lingxi_content::finetune::augment::with_typing_noise;
+use lingxi_content::finetune::shrink::with_layers;
+use lingxi_content::finetune::{Lessons, Task, Teacher, Tuned, Tuning, Tutor};
+use lingxi_content::folder::Folder;
+use lingxi_content::{BertEncoder, Precision};
 use lingxi_data::Fingerprint;
 use lingxi_eval::intents::{Guess, ThresholdRule, measure};
 use lingxi_eval::{EvalConfig, Report};
@@ -24,12 +27,22 @@ const VERSION: &str = "1";
 
 /// What a run says of itself.
 pub struct Outcome {
-    /// On the texts that nothing was chosen by.
+    /// What the recipe asks for.
+    pub result: Row,
+    /// The same in other circumstances, and smaller models of it.
+    pub others: Vec<Row>,
+    /// The encoders with their heads.
+    pub members: Vec<Learnt>,
+}
+
+/// One way of answering.
+pub struct Row {
+    /// On texts that nothing was chosen by.
     pub test: Report,
     /// On those that chose epoch and threshold.
     pub valid: Report,
-    /// The encoders with their heads.
-    pub members: Vec<Learnt>,
+    /// Bytes of its matrices.
+    pub bytes: usize,
 }
 
 /// An encoder that has learned.
@@ -63,48 +76,137 @@ pub struct Work<'a> {
 /// # Errors
 /// Data, a model or a folder that cannot be used.
 pub fn run(recipe: &FinetuneRecipe, site: &Site) -> Result<Outcome> {
-    let parts = recipe.data.classes(&site.data, site.seed)?;
-    site.progress.note(&parts.oddities.to_string());
+    let bench = Bench::new(recipe, site)?;
     let base = directory(&recipe.base, site)?;
-    let encoder = BertEncoder::load(&base, lingxi_content::Precision::F32)?;
-    let tokens = |part: &Labelled<Option<u32>>| -> Vec<Vec<u32>> {
-        part.texts.par_iter().map(|text| encoder.tokens_up_to(text, recipe.tuning.tokens)).collect()
-    };
-    let [train, valid, test] = [&parts.train, &parts.valid, &parts.test].map(tokens);
-    let classes = parts.names.len();
-    let mut sums = [&valid, &test].map(|texts| vec![0.0; texts.len() * classes]);
-    let mut members = Vec::new();
-    for member in 0..recipe.members {
+    let train = lessons(&bench.train, &bench.parts.train, bench.classes());
+    let members = (0..recipe.members).map(|member| {
         let title = if recipe.members > 1 { format!("tune {}", member + 1) } else { "tune".to_owned() };
-        let work = Work {
-            title: &title,
-            name: &recipe.name,
-            tuning: &recipe.tuning,
-            base: (&base, encoder.revision()),
-            classes: &parts.names,
-            seed: site.seed + member as u64,
-        };
-        let lessons = |texts: &[Vec<u32>], part: &Labelled<Option<u32>>| lessons(texts, part, classes);
-        let learnt = learn(&work, lessons(&train, &parts.train), lessons(&valid, &parts.valid), site)?;
-        let (tuned, ..) = Tuned::load(&learnt.model)?;
-        for (sum, texts) in sums.iter_mut().zip([&valid, &test]) {
-            let share = 1.0 / recipe.members as f32;
-            sum.iter_mut().zip(tuned.probabilities(texts)).for_each(|(sum, p)| *sum += share * p);
-        }
-        members.push(learnt);
+        bench.learn(&title, &base, site.seed + member as u64, train.clone())
+    });
+    let members = members.collect::<Result<Vec<_>>>()?;
+    let mut tuned = members.iter().map(|learnt| Ok(Tuned::load(&learnt.model)?.0)).collect::<Result<Vec<_>>>()?;
+    let name = recipe.tuning.strategy.name();
+    let result = bench.row(name, &tuned, &bench.test)?;
+    let noisy: Vec<String> = (0u64..)
+        .zip(&bench.parts.test.texts)
+        .map(|(number, text)| with_typing_noise(text, MISTYPED, site.seed, number))
+        .collect();
+    let noisy = bench.row(&format!("{name}, 2% of letters mistyped"), &tuned, &bench.tokens(&noisy))?;
+    let mut others = vec![noisy];
+    if let Some(distil) = &recipe.distil {
+        let taught = bench.distil(distil, &members[0].model, &tuned, train)?;
+        let student = [Tuned::load(&taught.model)?.0];
+        others.push(bench.row(&format!("student of {} layers", distil.layers.len()), &student, &bench.test)?);
     }
-    let guesses = |sums: &[f32], part: &Labelled<Option<u32>>| -> Vec<Guess> {
-        sums.chunks_exact(classes).zip(&part.targets).map(|(row, label)| Guess::of(row, None, *label)).collect()
-    };
-    let (valid, test) = (guesses(&sums[0], &parts.valid), guesses(&sums[1], &parts.test));
-    let rule = recipe.threshold.unwrap_or(ThresholdRule::Fixed(0.0));
-    let threshold = rule.choose(&valid)?;
-    let report = |split: &str, guesses: &[Guess]| {
-        let protocol = format!("{classes} classes");
-        let config = EvalConfig { split: split.into(), protocol, seed: site.seed, ..EvalConfig::default() };
-        measure(recipe.tuning.strategy.name(), guesses, threshold, rule, &config)
-    };
-    Ok(Outcome { test: report("test", &test)?, valid: report("validation", &valid)?, members })
+    if let Some(prune) = recipe.prune {
+        let load = || members.iter().map(|learnt| Ok(Tuned::load(&learnt.model)?.0)).collect::<Result<Vec<_>>>();
+        if prune.heads > 0 {
+            let mut fewer = load()?;
+            fewer.iter_mut().for_each(|tuned| tuned.prune_heads(prune.heads));
+            others.push(bench.row(&format!("{name}, {} heads a layer silenced", prune.heads), &fewer, &bench.test)?);
+        }
+        if prune.weights > 0.0 {
+            let mut fewer = load()?;
+            fewer.iter_mut().for_each(|tuned| tuned.prune_weights(prune.weights));
+            let title = format!("{name}, {:.0}% of weights zero", 100.0 * prune.weights);
+            others.push(bench.row(&title, &fewer, &bench.test)?);
+        }
+    }
+    tuned = tuned.into_iter().map(|tuned| tuned.in_numbers(Precision::Int8)).collect();
+    others.push(bench.row(&format!("{name}, in bytes"), &tuned, &bench.test)?);
+    Ok(Outcome { result, others, members })
+}
+
+/// Share of letters that are mistyped where that is asked for.
+const MISTYPED: f64 = 0.02;
+
+/// A recipe's texts, ready to be learned and asked.
+struct Bench<'a> {
+    recipe: &'a FinetuneRecipe,
+    site: &'a Site,
+    encoder: BertEncoder,
+    parts: Classes,
+    train: Vec<Vec<u32>>,
+    valid: Vec<Vec<u32>>,
+    test: Vec<Vec<u32>>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(recipe: &'a FinetuneRecipe, site: &'a Site) -> Result<Bench<'a>> {
+        let mut parts = recipe.data.classes(&site.data, site.seed)?;
+        site.progress.note(&parts.oddities.to_string());
+        if let Some(wording) = &recipe.wording {
+            wording.extend(&mut parts.train, site)?;
+        }
+        let encoder = BertEncoder::load(&directory(&recipe.base, site)?, Precision::F32)?;
+        let mut bench = Bench { recipe, site, encoder, parts, train: vec![], valid: vec![], test: vec![] };
+        bench.train = bench.tokens(&bench.parts.train.texts);
+        bench.valid = bench.tokens(&bench.parts.valid.texts);
+        bench.test = bench.tokens(&bench.parts.test.texts);
+        Ok(bench)
+    }
+
+    fn classes(&self) -> usize {
+        self.parts.names.len()
+    }
+
+    fn tokens(&self, texts: &[String]) -> Vec<Vec<u32>> {
+        texts.par_iter().map(|text| self.encoder.tokens_up_to(text, self.recipe.tuning.tokens)).collect()
+    }
+
+    fn learn(&self, title: &str, base: &Path, seed: u64, train: Lessons) -> Result<Learnt> {
+        let held = lessons(&self.valid, &self.parts.valid, self.classes());
+        let revision = Folder::read(base)?.revision;
+        let work = Work {
+            title,
+            name: &self.recipe.name,
+            tuning: &self.recipe.tuning,
+            base: (base, revision),
+            classes: &self.parts.names,
+            seed,
+        };
+        learn(&work, train, held, self.site)
+    }
+
+    /// A student with some of the first member's layers, taught by what all members say.
+    fn distil(&self, distil: &Distil, from: &Path, teachers: &[Tuned], mut train: Lessons) -> Result<Learnt> {
+        let base = from.with_file_name("student");
+        with_layers(from, &distil.layers, &base)?;
+        if let Task::Classes { teacher, .. } = &mut train.task {
+            let logits = mean(teachers, &train.texts).into_iter().map(|p| p.max(1e-9).ln()).collect();
+            *teacher = Some(Teacher { logits, temperature: distil.temperature, share: distil.share });
+        }
+        self.learn("student", &base, self.site.seed, train)
+    }
+
+    /// What models say together: the threshold by validation, the figures on `test`.
+    fn row(&self, name: &str, models: &[Tuned], test: &[Vec<u32>]) -> Result<Row> {
+        let classes = self.classes();
+        let guesses = |texts: &[Vec<u32>], targets: &[Option<u32>]| -> Vec<Guess> {
+            let sure = mean(models, texts);
+            sure.chunks_exact(classes).zip(targets).map(|(row, target)| Guess::of(row, None, *target)).collect()
+        };
+        let valid = guesses(&self.valid, &self.parts.valid.targets);
+        let test = guesses(test, &self.parts.test.targets);
+        let rule = self.recipe.threshold.unwrap_or(ThresholdRule::Fixed(0.0));
+        let threshold = rule.choose(&valid)?;
+        let report = |split: &str, guesses: &[Guess]| {
+            let protocol = format!("{classes} classes");
+            let config = EvalConfig { split: split.into(), protocol, seed: self.site.seed, ..EvalConfig::default() };
+            measure(name, guesses, threshold, rule, &config)
+        };
+        let bytes = models.iter().map(Tuned::bytes).sum();
+        Ok(Row { test: report("test", &test)?, valid: report("validation", &valid)?, bytes })
+    }
+}
+
+/// Mean probabilities of models.
+fn mean(models: &[Tuned], texts: &[Vec<u32>]) -> Vec<f32> {
+    let mut all = models.iter().map(|model| model.probabilities(texts));
+    let mut sum = all.next().unwrap_or_default();
+    all.for_each(|more| sum.iter_mut().zip(more).for_each(|(sum, p)| *sum += p));
+    sum.iter_mut().for_each(|p| *p /= models.len() as f32);
+    sum
 }
 
 /// The directory of an encoder: an asset's, or one that somebody names.
@@ -149,8 +251,12 @@ fn key(work: &Work<'_>, learned: &Lessons, held: &Lessons) -> String {
     let of = |lessons: &Lessons| {
         let texts = lessons.texts.iter().flat_map(|text| [&[text.len() as u32], &text[..]].concat());
         let known: Vec<u32> = match &lessons.task {
-            Task::Classes { labels, .. } => labels.clone(),
+            Task::Classes { labels, teacher, .. } => {
+                let taught = teacher.iter().flat_map(|t| t.logits.iter().chain([&t.temperature, &t.share]));
+                labels.iter().copied().chain(taught.map(|x| x.to_bits())).collect()
+            }
             Task::Values { targets } => targets.iter().map(|x| x.to_bits()).collect(),
+            Task::Groups(groups) => groups.iter().flat_map(|g| [&[g.len() as u32], &g[..]].concat()).collect(),
             Task::Pairs(pairs) => {
                 pairs.iter().flat_map(|p| [&[p.left, p.right, p.worse.len() as u32], &p.worse[..]].concat()).collect()
             }

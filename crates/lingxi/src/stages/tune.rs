@@ -1,7 +1,7 @@
-//! What shoppers take one after the other -> an encoder whose vectors lie closer together for such goods.
+//! What shoppers take together -> an encoder whose vectors lie closer together for such goods.
 //!
-//! Pairs of goods from the training events alone; the encoder learns to find the second by the first among the goods of its
-//! batch. So what goods mean becomes what they mean to the shoppers of this shop, also for goods that nobody took yet.
+//! The goods that each shopper took, by the training events alone, are companions; the encoder learns to find them among the
+//! goods of its batch. So what goods mean becomes what they mean to the shoppers of this shop, also for goods that nobody took yet.
 
 use crate::finetune::run::{Work, learn};
 use crate::recipe::Content;
@@ -9,8 +9,8 @@ use crate::site::Site;
 use crate::stages::ingest::Shop;
 use anyhow::Result;
 use lingxi_content::BertEncoder;
-use lingxi_content::finetune::{Head, Lessons, Pair, Task, Tuning};
-use lingxi_data::{Events, Interactions, Purpose};
+use lingxi_content::finetune::{Head, Lessons, Task, Tuning};
+use lingxi_data::{Events, Interactions, Purpose, Rows, UserId};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -23,18 +23,25 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TuneGoods {
-    /// Most pairs, drawn evenly; default 20,000.
-    #[serde(default = "pairs")]
-    pub pairs: usize,
-    /// Share of the pairs that is held out and says when to stop; default .05.
+    /// Most shoppers that are learned from, drawn evenly; default 20,000.
+    #[serde(default = "shoppers")]
+    pub shoppers: usize,
+    /// Most goods of a shopper, the last ones; default 8.
+    #[serde(default = "goods")]
+    pub goods: usize,
+    /// Share of the shoppers that is held out and says when to stop; default .05.
     #[serde(default = "held_out")]
     pub held_out: f64,
-    /// What is trained, and how; the head is `info_nce`.
+    /// What is trained, and how; the head is `companions`.
     pub tuning: Tuning,
 }
 
-fn pairs() -> usize {
+fn shoppers() -> usize {
     20_000
+}
+
+fn goods() -> usize {
+    8
 }
 
 fn held_out() -> f64 {
@@ -44,15 +51,18 @@ fn held_out() -> f64 {
 impl TuneGoods {
     /// The first field that is out of its range, with what was expected and what came.
     pub fn wrong(&self) -> Option<(&'static str, &'static str, String)> {
-        if !(2..=10_000_000).contains(&self.pairs) {
-            return Some(("content.tune.pairs", "2 to 10,000,000", self.pairs.to_string()));
+        if !(2..=10_000_000).contains(&self.shoppers) {
+            return Some(("content.tune.shoppers", "2 to 10,000,000", self.shoppers.to_string()));
+        }
+        if !(2..=100).contains(&self.goods) {
+            return Some(("content.tune.goods", "2 to 100", self.goods.to_string()));
         }
         if !(0.0..0.5).contains(&self.held_out) {
             return Some(("content.tune.held_out", "0 to below 0.5", self.held_out.to_string()));
         }
-        let fits = matches!(self.tuning.head, Head::InfoNce { .. }) && self.tuning.strategy.merges();
+        let fits = matches!(self.tuning.head, Head::Companions { .. }) && self.tuning.strategy.merges();
         let got = || format!("{:?} with {}", self.tuning.head, self.tuning.strategy.name());
-        (!fits).then(|| ("content.tune.tuning", "head info_nce, and no adapters or prefix", got()))
+        (!fits).then(|| ("content.tune.tuning", "head companions, and no adapters or prefix", got()))
     }
 }
 
@@ -64,31 +74,25 @@ pub fn tune(tune: &TuneGoods, content: &Content, shop: &Shop, train: &Interactio
     let base = site.assets.ensure(&content.encoder, &site.progress)?;
     let encoder = BertEncoder::load(&base, lingxi_content::Precision::F32)?;
     let texts = &shop.data.catalog.texts;
-    let mut all = together(&train.for_purpose(Purpose::Training), texts);
+    let mut all = together(&train.for_purpose(Purpose::Training), texts, tune.goods);
     all.shuffle(&mut ChaCha8Rng::seed_from_u64(site.seed));
-    all.truncate(tune.pairs);
+    all.truncate(tune.shoppers);
     let held = ((all.len() as f64 * tune.held_out) as usize).min(all.len().saturating_sub(1));
     let tokens: Vec<Vec<u32>> = texts.par_iter().map(|text| encoder.tokens_up_to(text, tune.tuning.tokens)).collect();
     let rest = all.split_off(held);
-    let lessons = |pairs| Lessons { texts: tokens.clone(), task: Task::Pairs(pairs) };
+    let lessons = |groups| Lessons { texts: tokens.clone(), task: Task::Groups(groups) };
     let base = (base.as_path(), encoder.revision());
     let work = Work { title: "tune", name: "goods", tuning: &tune.tuning, base, classes: &[], seed: site.seed };
     Ok(learn(&work, lessons(rest), lessons(all), site)?.model)
 }
 
-/// Goods with text that a shopper took one after the other, each pair once.
-fn together(events: &Events<'_>, texts: &[String]) -> Vec<Pair> {
-    let mut seen = HashSet::new();
-    let mut pairs = Vec::new();
-    for (user, rows) in events.users() {
-        let items: Vec<u32> = rows.iter(user).map(|event| event.item.0).collect();
-        for window in items.windows(2) {
-            let (left, right) = (window[0], window[1]);
-            let said = |item: u32| !texts[item as usize].is_empty();
-            if left != right && said(left) && said(right) && seen.insert((left, right)) {
-                pairs.push(Pair { left, right, worse: vec![] });
-            }
-        }
-    }
-    pairs
+/// The last goods with text of each shopper who took at least two.
+fn together(events: &Events<'_>, texts: &[String], most: usize) -> Vec<Vec<u32>> {
+    let last = |(user, rows): (UserId, Rows<'_>)| {
+        let mut items: Vec<u32> = rows.iter(user).map(|event| event.item.0).collect();
+        items.retain(|item| !texts[*item as usize].is_empty());
+        let mut seen = HashSet::new();
+        items.into_iter().rev().filter(|item| seen.insert(*item)).take(most).collect::<Vec<_>>()
+    };
+    events.users().map(last).filter(|group| group.len() > 1).collect()
 }
