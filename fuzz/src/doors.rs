@@ -1,6 +1,7 @@
 //! What the fuzz targets of the app do, and what its tests do with every seed: bytes become a body, a recipe, an artefact or a model, or
 //! an error that says why not.
 
+use lingxi::finetune::texts::TextFiles;
 use lingxi::http::doorway;
 use lingxi::recipe::Recipe;
 use lingxi_content::Generator;
@@ -34,6 +35,22 @@ pub fn read_recipe(bytes: &[u8]) -> bool {
     let read = Recipe::parse(text, Path::new("recipe.toml"));
     if let Err(why) = &read {
         assert!(why.to_string().contains("recipe.toml"), "{why}");
+    }
+    read.is_ok()
+}
+
+/// Bytes as labelled texts in a table; whether classes were found. An error names the file.
+pub fn read_texts(bytes: &[u8]) -> bool {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(dir.path().join("train.tsv"), bytes).expect("a small file");
+    let files: TextFiles =
+        serde_json::from_value(serde_json::json!({ "train": ["train.tsv"] })).expect("a description");
+    let read = files.classes(dir.path(), 1);
+    match &read {
+        Ok(classes) => {
+            assert!(classes.train.targets.iter().flatten().all(|class| (*class as usize) < classes.names.len()))
+        }
+        Err(why) => assert!(why.to_string().contains("train.tsv"), "{why}"),
     }
     read.is_ok()
 }

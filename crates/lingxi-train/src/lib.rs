@@ -4,7 +4,8 @@
 //! when to stop and which step was best, [`linear`] is a layer there and back, [`trainer`] goes from batch to batch with a schedule,
 //! [mod@gradient_check] compares a hand-written backward with finite differences,
 //! [`checkpoint`] keeps what a killed run goes on from, [`run_log`] and
-//! [`event_file`] write what was measured on the way, [`run`] does all three in one folder. [`folds`] holds rows out. No clock and no hidden randomness: seeds are arguments.
+//! [`event_file`] write what was measured on the way, [`run`] does all three in one folder. [`folds`] holds rows out, [`search`]
+//! says which settings of a [`space`] to try next. No clock and no hidden randomness: seeds are arguments.
 
 pub mod adamw;
 pub mod checkpoint;
@@ -16,6 +17,8 @@ pub mod linear;
 pub mod run;
 pub mod run_log;
 pub mod schedule;
+pub mod search;
+pub mod space;
 pub mod trainer;
 
 pub use adamw::{AdamW, AdamWConfig};

@@ -53,6 +53,8 @@ pub enum Command {
     Experiment(ExperimentArgs),
     /// Make the encoder a shop's own: learn from labelled texts, and say what that earned
     Finetune(FinetuneArgs),
+    /// Search the best settings of a recipe, on validation only
+    Tune(TuneArgs),
     /// Let the small model answer a question
     Generate(GenerateArgs),
     /// Sort texts under a closed list of labels without training, by the small model and by the encoder
@@ -69,6 +71,32 @@ pub struct FinetuneArgs {
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
     /// Seed of every random choice
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lingxi tune`.
+#[derive(Debug, Args)]
+pub struct TuneArgs {
+    /// A recipe with a [search] table
+    #[arg(value_name = "RECIPE")]
+    pub recipe: PathBuf,
+    /// The directory with the data (the recipe's own if absent)
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Different settings that are tried, instead of the recipe's number
+    #[arg(long)]
+    pub trials: Option<usize>,
+    /// The directory for RECIPE.trials.jsonl and RECIPE.tuned.toml (the recipe's own if absent)
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Forget the trials of an earlier search
+    #[arg(long)]
+    pub fresh: bool,
+    /// Seed of every random choice of the models; that of the search is in the recipe
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Print one JSON line on stdout, no progress

@@ -16,6 +16,7 @@
 //! - does a change help, tried on some of the shoppers: [`experiments`]
 //! - what the small model that writes does, where a recipe names one: [`generate`]
 //! - what a language model is fine-tuned on: [`finetune`]
+//! - which settings are best, found on validation: [`tune`]
 //! - how a command asks a running server: [`client`]
 //! - does exploring pay: [`simulate`], shoppers with hidden interests against every policy
 //! - what every command uses: [`progress`] how far it is, [`report`] what people and programs read, [`figures`] what
@@ -55,6 +56,8 @@ pub mod experiments;
 pub mod fresh;
 
 pub mod finetune;
+
+pub mod tune;
 
 pub mod generate;
 

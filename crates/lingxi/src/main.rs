@@ -42,6 +42,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Experiment(args) => commands::experiment::run(&args),
         Command::Finetune(args) => commands::finetune::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
+        Command::Tune(args) => commands::tune::run(&args),
         Command::Label(args) => commands::label::run(&args),
     }
 }

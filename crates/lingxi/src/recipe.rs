@@ -8,6 +8,7 @@ use crate::failure::UserError;
 use crate::generate::Generate;
 use crate::learner::LearnConfig;
 use crate::stages::tune::TuneGoods;
+use crate::tune::SearchTable;
 use lingxi_behaviour::alignment::AlignmentConfig;
 use lingxi_behaviour::blend::WeightSearch;
 use lingxi_behaviour::graph::{GatConfig, GcnConfig, JointConfig, LightGcnConfig, SpectralConfig};
@@ -65,6 +66,9 @@ pub struct Recipe {
     /// Published figures under the same protocol, printed above ours.
     #[serde(default)]
     pub published: Vec<Published>,
+    /// What `lingxi tune` may try; nothing else reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchTable>,
 }
 
 /// What the language model reads, and which one reads.

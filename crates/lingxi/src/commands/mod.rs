@@ -21,3 +21,4 @@ pub mod reproduce;
 pub mod serve;
 pub mod simulate;
 pub mod snapshots;
+pub mod tune;

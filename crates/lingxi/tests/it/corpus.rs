@@ -9,10 +9,11 @@ use std::path::Path;
 fn every_seed_of_the_fuzz_targets_of_the_app_is_read_or_refused_without_a_panic() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
     type Door = fn(&[u8]) -> bool;
-    let doors: [(&str, Door, usize); 5] = [
+    let doors: [(&str, Door, usize); 6] = [
         ("events", doors::read_events, 2),
         ("items", doors::read_items, 1),
         ("recipe", doors::read_recipe, 2),
+        ("texts", doors::read_texts, 2),
         ("artefact", doors::read_artefact, 2),
         ("gguf", doors::read_gguf, 2),
     ];

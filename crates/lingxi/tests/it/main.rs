@@ -35,6 +35,7 @@ mod simulate;
 mod store;
 mod tidy;
 mod told;
+mod tune;
 mod users;
 mod vectors;
 mod whole;
