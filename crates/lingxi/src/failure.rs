@@ -8,8 +8,10 @@ use std::error::Error;
 use std::fmt;
 
 use lingxi_behaviour::error::BehaviourError;
+use lingxi_content::ContentError;
 use lingxi_data::DataError;
 use lingxi_decide::DecideError;
+use lingxi_train::TrainError;
 
 use crate::assets::AssetError;
 use crate::store::StoreError;
@@ -89,6 +91,16 @@ fn remedy(link: &(dyn Error + 'static)) -> Option<String> {
     }
     if let Some(data) = link.downcast_ref::<DataError>() {
         return data_remedy(data);
+    }
+    match link.downcast_ref::<ContentError>() {
+        Some(ContentError::Data(data)) => return data_remedy(data),
+        Some(_) => return in_message(),
+        None => {}
+    }
+    match link.downcast_ref::<TrainError>() {
+        Some(TrainError::Checkpoint(data)) => return data_remedy(data),
+        Some(_) => return in_message(),
+        None => {}
     }
     match link.downcast_ref::<BehaviourError>() {
         Some(BehaviourError::Data(data)) => return data_remedy(data),
