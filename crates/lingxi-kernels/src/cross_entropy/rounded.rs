@@ -14,7 +14,7 @@ mod powers;
 use crate::cpu::per_level;
 use crate::packed::tiles::Tiles;
 use crate::packed::{Line, PANEL, Precision, ROWS, Rows, Sums, bf16};
-use crate::products::{axpy, dot};
+use crate::products::{axpy, dot, prefetch};
 use powers::{Out, powers};
 use std::f32::consts::{LN_2, LOG2_E};
 
@@ -184,6 +184,8 @@ impl Scratch {
             for first in (from..to).step_by(tiles.rows()) {
                 let (m, at) = (tiles.rows().min(to - first), first - from);
                 let rows = &items.rows.all_steps()[first * stride..];
+                prefetch(next(&self.by_item, first, tiles.rows(), wide));
+                prefetch(next(items.rows.all_steps(), first, tiles.rows(), stride));
                 for (p, panel) in self.rows.chunks_exact(steps).enumerate() {
                     tiles.multiply(rows, stride, m, panel, &mut tile);
                     let out = Out {
@@ -229,6 +231,8 @@ impl Scratch {
         let mut tile = Sums([[0.0; PANEL]; ROWS]);
         for first in (0..n).step_by(tiles.rows()) {
             let m = tiles.rows().min(n - first);
+            prefetch(next(&self.by_item, first, tiles.rows(), wide));
+            prefetch(next(d_items, first, tiles.rows(), d));
             for (p, numbers) in self.numbers.chunks_exact(wide).enumerate() {
                 tiles.multiply(&self.by_item[first * wide..], wide, m, numbers, &mut tile);
                 let columns = p * PANEL..d.min((p + 1) * PANEL);
@@ -238,6 +242,11 @@ impl Scratch {
             }
         }
     }
+}
+
+/// The `m` rows after those that begin with row `first`: memory far away, to be asked for while these are worked on.
+fn next<T>(rows: &[T], first: usize, m: usize, wide: usize) -> &[T] {
+    &rows[((first + m) * wide).min(rows.len())..((first + 2 * m) * wide).min(rows.len())]
 }
 
 /// A row the slow way, for rows whose logits all lie far below the bound: the logarithm of its whole, and its gradients.
