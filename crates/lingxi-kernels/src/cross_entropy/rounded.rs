@@ -7,7 +7,7 @@
 //! is larger than the two lengths allow. The powers stay, rounded, and a second pass multiplies them by the rows of `x`, each
 //! over its sum. So there are three products and one power a logit. What the label adds is done in f32.
 //!
-//! Memory: two bytes a power of a block, `2 BLOCK n`.
+//! Memory: two bytes a power of a block of rows, which has fewer rows where there are many items.
 
 mod powers;
 
@@ -18,8 +18,10 @@ use crate::products::{axpy, dot, prefetch};
 use powers::{Out, powers};
 use std::f32::consts::{LN_2, LOG2_E};
 
-/// Rows of `x` of a block, in whole panels: the steps of the product for the items.
-const BLOCK: usize = 8 * PANEL;
+/// Most panels of rows of `x` of a block: its rows are the steps of the product for the items.
+const PANELS: usize = 8;
+/// Powers of a block, as long as it has more than one panel: 32 MiB.
+const POWERS: usize = 1 << 24;
 /// Items of a block: a multiple of the rows of every tile.
 const ITEMS: usize = 240;
 /// A row's logits are lowered to this bound, so that their powers can be added up without looking for the largest.
@@ -106,8 +108,9 @@ pub fn rounded_cross_entropy(
     assert_eq!(x.len(), labels.len() * d, "cross entropy: x is not {} x {d}", labels.len());
     assert!(labels.iter().all(|label| (*label as usize) < n), "cross entropy: a label is beyond {n} items");
     assert_eq!((g.x.len(), g.items.len()), (x.len(), n * d), "cross entropy: gradients are of other lengths");
+    let block = PANEL * (POWERS / (PANEL * n).max(1)).clamp(1, PANELS);
     let mut loss = 0.0;
-    for ((x, labels), dx) in x.chunks(BLOCK * d).zip(labels.chunks(BLOCK)).zip(g.x.chunks_mut(BLOCK * d)) {
+    for ((x, labels), dx) in x.chunks(block * d).zip(labels.chunks(block)).zip(g.x.chunks_mut(block * d)) {
         scratch.lay_out(x, items);
         scratch.add_up(items);
         let rows = x.chunks_exact(d).zip(dx.chunks_exact_mut(d)).zip(labels).enumerate();

@@ -1,7 +1,9 @@
 //! A tile of logits to powers of two: added up row by row, and rounded to bf16 in the two orders that the products of the
 //! gradient want.
 
-use crate::cpu::{self, fma, per_level};
+#[cfg(target_arch = "x86_64")]
+use crate::cpu;
+use crate::cpu::{fma, per_level};
 use crate::packed::{Line, PANEL};
 
 /// Adding this rounds to a whole number, which its last bits then are: a float this large has no digits behind the point.
@@ -9,7 +11,7 @@ const POINT: f32 = 12_582_912.0;
 /// The least exponent of a power that is no denormal number.
 const LEAST: f32 = -126.0;
 /// `2^r` for `|r| <= 1/2` to a relative error of 8e-5, a fiftieth of what bf16 rounds away.
-const POWER: [f32; 4] = [5.517_166_9e-2, 2.426_111_3e-1, 6.932_61e-1, 9.999_28e-1];
+const POWER: [f32; 4] = [5.517_167e-2, 2.426_111_3e-1, 6.932_61e-1, 9.999_28e-1];
 
 /// Where the powers of a tile of `m` items go.
 pub(super) struct Out<'a> {
