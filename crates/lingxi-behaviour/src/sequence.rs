@@ -99,6 +99,9 @@ pub struct SequenceConfig {
     pub length: usize,
     /// Share of numbers that is left out at random while training; default 0.3.
     pub dropout: f32,
+    /// Share of the items that go without a row of their own in a step, so that text learns to place goods that nobody took;
+    /// default 0. Only where items have both.
+    pub id_dropout: f32,
     /// What is made small; default the full softmax.
     pub loss: Loss,
     /// Kinds of events that are predicted; default all.
@@ -121,6 +124,7 @@ impl Default for SequenceConfig {
             inner: 128,
             length: 50,
             dropout: 0.3,
+            id_dropout: 0.0,
             loss: Loss::Full,
             targets: Vec::new(),
             held_out: 0.05,
@@ -147,6 +151,7 @@ impl SequenceConfig {
         }
         require(self.dim.is_multiple_of(self.heads), "sequence.heads", "a divisor of sequence.dim", self.heads)?;
         require((0.0..0.95).contains(&self.dropout), "sequence.dropout", "a share in [0, 0.95)", self.dropout)?;
+        require((0.0..=1.0).contains(&self.id_dropout), "sequence.id_dropout", "a share in [0, 1]", self.id_dropout)?;
         require((0.0..0.5).contains(&self.held_out), "sequence.held_out", "a share in [0, 0.5)", self.held_out)?;
         if let Loss::Sampled { negatives } | Loss::InfoNce { negatives, .. } = self.loss {
             require((1..=65_536).contains(&negatives), "sequence.loss.negatives", "1 to 65536", negatives)?;

@@ -24,7 +24,7 @@ fn main() {
             .zip(x.par_chunks(half * d).zip(labels.par_chunks(half)))
             .map(|(((x_out, items_out), scratch), (x, labels))| {
                 let shares = Shares { x: x_out, items: items_out, share: 1.0 / rows as f32 };
-                rounded_cross_entropy(x, labels, &items, &rounded, Some(shares), scratch)
+                rounded_cross_entropy(x, labels, &items, &rounded, shares, scratch)
             })
             .collect();
         println!(

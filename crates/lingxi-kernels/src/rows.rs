@@ -179,15 +179,3 @@ pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     let power = f32::from_bits((pointed.to_bits() << 23).wrapping_add(127 << 23));
     if x < -87.0 { 0.0 } else { y * power }
 }
-
-/// `2^x` to a relative error of 5e-5, for what is rounded to bf16 afterwards; below -126 it is nearly 0.
-#[inline(always)]
-pub(crate) fn rough_power<const FMA: bool>(x: f32) -> f32 {
-    const POINT: f32 = 12_582_912.0;
-    let x = if x > -126.0 { x } else { -126.0 };
-    let pointed = x + POINT;
-    let r = x - (pointed - POINT);
-    let p = [9.618_129e-3, 5.550_411e-2, 2.402_265e-1, 6.931_472e-1, 1.0];
-    let poly = p[1..].iter().fold(p[0], |sum, &c| fma::<FMA>(sum, r, c));
-    f32::from_bits(poly.to_bits().wrapping_add(pointed.to_bits() << 23))
-}

@@ -86,7 +86,7 @@ impl Loss {
             Loss::Full => {
                 let shares = Shares { x: d_states, items: d_table, share: asked.share };
                 let Asked { states, labels, .. } = *asked;
-                rounded_cross_entropy(states, labels, table, &candidates.rounded, Some(shares), &mut buffers.full)
+                rounded_cross_entropy(states, labels, table, &candidates.rounded, shares, &mut buffers.full)
             }
             Loss::Sampled { .. } => among(asked, table, d, candidates, 1.0, d_states, d_table, buffers),
             Loss::InfoNce { temperature, .. } => {

@@ -5,7 +5,8 @@
 //! result does not depend on the number of threads.
 //!
 //! All parameters lie in one slice: `[delta n d | adaptor t d | positions l d | marks | network]`. The table of items is
-//! `delta + text adaptor`, with whichever of both the recipe asks for.
+//! `delta + text adaptor`, with whichever of both the recipe asks for; with id dropout a share of the items, drawn anew in each
+//! step, goes without its delta, both where it was taken and where it is asked for.
 
 use super::SequenceConfig;
 use super::lessons::{Lessons, MARKS};
@@ -78,6 +79,8 @@ pub(crate) struct Machine<'a> {
     candidates: Candidates,
     lanes: Vec<Lane>,
     d_table: Vec<f32>,
+    /// Whether an item goes without the row of its own in this step, so that its text alone must place it.
+    nameless: Vec<bool>,
 }
 
 impl<'a> Machine<'a> {
@@ -95,14 +98,31 @@ impl<'a> Machine<'a> {
         log_share.iter_mut().for_each(|x| *x = (x.max(0.5) / labels.len().max(1) as f32).ln());
         let lanes = (0..LANES).map(|_| Lane::new(config.network(), places)).collect();
         let candidates = Candidates::default();
-        let (table, d_table) = (Vec::new(), vec![0.0; places.n * places.d]);
-        Machine { config, places, text, lessons, held, labels, log_share, table, candidates, lanes, d_table }
+        let (table, d_table, nameless) = (Vec::new(), vec![0.0; places.n * places.d], vec![false; places.n]);
+        Machine { config, places, text, lessons, held, labels, log_share, table, candidates, lanes, d_table, nameless }
     }
 
     /// The table of items under `parameters`.
     pub fn table(&mut self, parameters: &[f32]) -> &[f32] {
         place(&self.places, self.text, parameters, &mut self.table);
         &self.table
+    }
+
+    /// Takes their own rows from a share of the items, where text is left to place them.
+    fn leave_out_ids(&mut self, parameters: &[f32], seed: u64) {
+        let share = self.config.id_dropout;
+        if share == 0.0 || self.places.text == 0 || !self.places.ids {
+            return;
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(!seed);
+        let d = self.places.d;
+        let rows = self.table.chunks_exact_mut(d).zip(parameters[self.places.delta()].chunks_exact(d));
+        for ((row, delta), nameless) in rows.zip(&mut self.nameless) {
+            *nameless = rng.random_bool(f64::from(share));
+            if *nameless {
+                axpy(-1.0, delta, row);
+            }
+        }
     }
 
     /// What all states of a step are held against.
@@ -200,6 +220,7 @@ impl Learner for Machine<'_> {
         if counted == 0 {
             return 0.0;
         }
+        self.leave_out_ids(parameters, seed);
         self.draw(counted, seed);
         let chunks = deal(lessons, batch.iter().copied());
         let mut firsts = Vec::with_capacity(chunks.len());
@@ -287,7 +308,11 @@ impl Machine<'_> {
             sum(out, at * PART);
         });
         if places.ids {
-            axpy(1.0, &self.d_table, &mut gradient[places.delta()]);
+            let d = places.d;
+            let rows = self.d_table.chunks_exact(d).zip(gradient[places.delta()].chunks_exact_mut(d));
+            rows.zip(&self.nameless)
+                .filter(|(_, nameless)| !**nameless)
+                .for_each(|((row, out), _)| axpy(1.0, row, out));
         }
         let adaptor = &mut gradient[places.adaptor()];
         matmul_tn_add(self.text, &self.d_table, adaptor, places.text, places.d, places.n);
@@ -409,3 +434,6 @@ impl Places {
         [from_the_end, kind, gap]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,12 @@
 //! How are goods placed that nobody took, and what does that cost the others? A recipe and a shop come in, figures go out.
 //!
 //! A seeded share of the goods leaves training entirely. The item model is fitted once on the rest; validation chooses how
-//! strongly texts and inherited columns speak for the new goods: the largest harmonic mean of the Recall@20 of new and of known
-//! goods, both ranked among all goods (as generalised zero-shot learning weighs seen and unseen classes, arXiv 1707.00600). On the
-//! test part, read once, stand the model, the nearest neighbours on frozen text, and the same model without any word for new
-//! goods: the ordinary table of known goods ranks the known ones only, and what it costs them to compete with new ones stands beside it.
+//! strongly texts and inherited columns speak for the new goods. A sequence model, where the recipe has one, places them by their
+//! text. Validation chooses between both. Each choice is the largest harmonic mean of the Recall@20 of new and of known goods,
+//! both ranked among all goods (as generalised zero-shot learning weighs seen and unseen classes, arXiv 1707.00600). On the test
+//! part, read once, stand the models, the nearest neighbours on frozen text, and the same models without any word for new goods
+//! (no strengths; no id dropout): the ordinary table of known goods ranks the known ones only, and what it costs them to compete
+//! with new ones stands beside it.
 
 use crate::failure::UserError;
 use crate::pipeline::Read;
@@ -16,6 +18,7 @@ use crate::stages::tune::tune;
 use anyhow::Result;
 use lingxi_behaviour::item_model::{self, ItemModel, ItemModelConfig};
 use lingxi_behaviour::nearest;
+use lingxi_behaviour::sequence::{self, SequenceConfig, SequenceModel};
 use lingxi_data::split::{ColdItems, ColdSplit, Holdout, cold_items};
 use lingxi_data::{Purpose, Score};
 use lingxi_eval::{Case, EvalConfig, Goods, Report, cases, evaluate, slices};
@@ -44,7 +47,15 @@ pub struct Cold {
     pub warm_loss: f64,
 }
 
-/// Measures the first item model of the recipe on goods that nobody took.
+/// A model on the test part, and what validation thinks of it.
+struct Tried {
+    figure: f64,
+    result: Report,
+    others: Vec<Report>,
+    warm_loss: f64,
+}
+
+/// Measures the first item model of the recipe, and its sequence model, on goods that nobody took.
 ///
 /// # Errors
 /// A recipe without item model or text, and whatever the models say.
@@ -64,17 +75,28 @@ pub fn cold(recipe: &Recipe, read: &Read, site: &Site) -> Result<Cold> {
     };
     let meaning = tuned.as_ref().unwrap_or(frozen);
     let events = split.split.train.for_purpose(Purpose::Training);
-    let stage = site.progress.stage("item model", None, Unit::Of("items"));
-    let both = ItemModelConfig { untaken: 1.0, inherit: 1.0, ..config.clone() };
-    let mut model = item_model::fit(&both, &events, Some(&meaning.vectors), &mut |_, _| {})?;
-    stage.finish("");
-    let near = |meaning: &Meaning| nearest::fit(&config.history, &events, &meaning.vectors);
-    let nearest = (near(frozen)?, tuned.as_ref().map(near).transpose()?);
     let counts = events.item_counts();
     let goods = Goods { counts: Some(&counts), vectors: Some(&meaning.vectors) };
-    let run = Run { recipe, goods, site, split: &split };
-    let chosen = run.choose(&mut model)?;
-    run.on_test(&mut model, &nearest.0, nearest.1.as_ref().map(|nearest| nearest as &dyn Score), chosen)
+    let run = Run { recipe, goods, site, split: &split, meaning };
+    let (item, chosen) = run.item_model(config)?;
+    let sequence = recipe.models.sequence.as_ref().map(|config| run.sequence(config)).transpose()?;
+    let near = |meaning: &Meaning, name: &str| -> Result<Report> {
+        run.row(&nearest::fit(&config.history, &events, &meaning.vectors)?, name, &run.new_goods())
+    };
+    let by_text = near(frozen, "nearest text, new goods")?;
+    let by_tuned =
+        tuned.as_ref().map(|tuned| near(tuned, "nearest text by the tuned encoder, new goods")).transpose()?;
+    let lift = by_tuned.as_ref().map(|tuned| tuned.metrics[METRIC] / by_text.metrics[METRIC].max(f64::MIN_POSITIVE));
+    let (best, rest) = match sequence {
+        Some(sequence) if sequence.figure > item.figure => (sequence, Some(item)),
+        sequence => (item, sequence),
+    };
+    let times_nearest = best.result.metrics[METRIC] / by_text.metrics[METRIC].max(f64::MIN_POSITIVE);
+    let mut others = vec![by_text];
+    others.extend(by_tuned);
+    others.extend(best.others);
+    others.extend(rest.into_iter().flat_map(|rest| std::iter::once(rest.result).chain(rest.others)));
+    Ok(Cold { result: best.result, others, chosen, times_nearest, lift, warm_loss: best.warm_loss })
 }
 
 struct Run<'a> {
@@ -82,9 +104,58 @@ struct Run<'a> {
     goods: Goods<'a>,
     site: &'a Site,
     split: &'a ColdSplit,
+    meaning: &'a Meaning,
 }
 
 impl Run<'_> {
+    /// The item model, and how strongly texts and inherited columns speak in it.
+    fn item_model(&self, config: &ItemModelConfig) -> Result<(Tried, [f32; 2])> {
+        let events = self.split.split.train.for_purpose(Purpose::Training);
+        let stage = self.site.progress.stage("item model", None, Unit::Of("items"));
+        let both = ItemModelConfig { untaken: 1.0, inherit: 1.0, ..config.clone() };
+        let mut model = item_model::fit(&both, &events, Some(&self.meaning.vectors), &mut |_, _| {})?;
+        stage.finish("");
+        let (figure, [texts, inherited]) = self.choose(&mut model)?;
+        model.weigh_newcomers(0.0, 0.0);
+        let without = self.among("item model without a word for new goods", &model)?;
+        model.weigh_newcomers(texts, inherited);
+        Ok((self.on_test("item model", &model, without, figure)?, [texts, inherited]))
+    }
+
+    /// The sequence model, and the same without id dropout.
+    fn sequence(&self, config: &SequenceConfig) -> Result<Tried> {
+        let plain = SequenceConfig { id_dropout: 0.0, ..config.clone() };
+        let model = self.train(config)?;
+        let without = self.among(
+            "sequence without id dropout",
+            &if plain == *config { model.clone() } else { self.train(&plain)? },
+        )?;
+        let figure = self.weigh(&model, &self.some(&self.split.split.valid), &self.some(&self.split.warm_valid))?;
+        self.on_test("sequence", &model, without, figure)
+    }
+
+    fn train(&self, config: &SequenceConfig) -> Result<SequenceModel> {
+        let events = self.split.split.train.for_purpose(Purpose::Training);
+        let stage = self.site.progress.stage("sequence", None, Unit::Of("steps"));
+        let model = sequence::fit(config, &events, Some(&self.meaning.vectors), self.site.seed, &mut |at| {
+            stage.set_total(at.steps);
+            stage.set(at.step);
+        })?;
+        stage.finish("");
+        Ok(model)
+    }
+
+    /// The harmonic mean of the Recall@20 of new and of known goods among all.
+    fn weigh(&self, model: &dyn Score, new: &[Case<'_>], known: &[Case<'_>]) -> Result<f64> {
+        let figure = |asked| -> Result<f64> { Ok(self.report(model, "validation", asked, 0)?.metrics[METRIC]) };
+        let (found, kept) = (figure(new)?, figure(known)?);
+        Ok(2.0 * found * kept / (found + kept).max(f64::MIN_POSITIVE))
+    }
+
+    fn new_goods(&self) -> Vec<Case<'_>> {
+        cases(&self.split.split.test, &self.recipe.evaluate.masks[0])
+    }
+
     /// Cases enough to choose by.
     fn some<'c>(&self, held: &'c Holdout) -> Vec<Case<'c>> {
         let all = cases(held, &self.recipe.evaluate.masks[0]);
@@ -93,73 +164,53 @@ impl Run<'_> {
     }
 
     /// The strengths that serve new and known goods best on validation.
-    fn choose(&self, model: &mut ItemModel) -> Result<[f32; 2]> {
+    fn choose(&self, model: &mut ItemModel) -> Result<(f64, [f32; 2])> {
         let stage =
             self.site.progress.stage("choose", Some((TEXTS.len() * INHERITED.len()) as u64), Unit::Of("strengths"));
-        let figure = |model: &ItemModel, asked: &[Case<'_>]| -> Result<f64> {
-            Ok(self.report(model, "validation", asked, 0)?.metrics[METRIC])
-        };
         let (new, known) = (self.some(&self.split.split.valid), self.some(&self.split.warm_valid));
         let (mut most, mut best) = (f64::NEG_INFINITY, [0.0; 2]);
         for (at, (text, inherited)) in TEXTS.iter().flat_map(|t| INHERITED.iter().map(move |i| (*t, *i))).enumerate() {
             model.weigh_newcomers(text, inherited);
-            let (found, kept) = (figure(model, &new)?, figure(model, &known)?);
-            let both = 2.0 * found * kept / (found + kept).max(f64::MIN_POSITIVE);
+            let both = self.weigh(&*model, &new, &known)?;
             if both > most {
                 (most, best) = (both, [text, inherited]);
             }
             stage.set(at as u64 + 1);
         }
         stage.finish("");
-        Ok(best)
+        Ok((most, best))
     }
 
-    fn on_test(
-        &self,
-        model: &mut ItemModel,
-        nearest: &dyn Score,
-        tuned: Option<&dyn Score>,
-        chosen: [f32; 2],
-    ) -> Result<Cold> {
-        let mask = &self.recipe.evaluate.masks[0];
-        let resamples = self.recipe.evaluate.resamples;
-        let (new, known) = (cases(&self.split.split.test, mask), cases(&self.split.warm_test, mask));
-        let row = |model: &dyn Score, name: &str, asked: &[Case<'_>]| -> Result<Report> {
-            let mut report = self.report(model, "test", asked, resamples)?;
-            name.clone_into(&mut report.model);
-            Ok(report)
-        };
-        model.weigh_newcomers(chosen[0], chosen[1]);
-        let result = row(&*model, "item model, new goods", &new)?;
-        let by_text = row(nearest, "nearest text, new goods", &new)?;
-        let by_tuned =
-            tuned.map(|tuned| row(tuned, "nearest text by the tuned encoder, new goods", &new)).transpose()?;
-        let competing = row(&*model, "item model, known goods among all", &known)?;
-        let alone = self.among_known(&known);
-        let with = row(&*model, "item model, known goods among known", &alone)?;
-        model.weigh_newcomers(0.0, 0.0);
-        let without = row(&*model, "item model that knows no new goods, known goods among known", &alone)?;
-        let times_nearest = result.metrics[METRIC] / by_text.metrics[METRIC].max(f64::MIN_POSITIVE);
-        let lift =
-            by_tuned.as_ref().map(|tuned| tuned.metrics[METRIC] / by_text.metrics[METRIC].max(f64::MIN_POSITIVE));
+    /// All rows of a model; `without` is the same one without a word for new goods.
+    fn on_test(&self, name: &str, model: &dyn Score, without: Report, figure: f64) -> Result<Tried> {
+        let (new, known) = (self.new_goods(), cases(&self.split.warm_test, &self.recipe.evaluate.masks[0]));
+        let result = self.row(model, &format!("{name}, new goods"), &new)?;
+        let competing = self.row(model, &format!("{name}, known goods among all"), &known)?;
+        let with = self.among(name, model)?;
         let warm_loss = 1.0 - with.metrics[METRIC] / without.metrics[METRIC].max(f64::MIN_POSITIVE);
         let mut groups = Vec::new();
         for (of, asked) in [(&result, &new), (&competing, &known)] {
             let mut wanted = slices::by_history(asked);
             wanted.push(slices::long_tail(asked, self.goods.counts.unwrap_or_default(), 0.8));
+            let config = self.config("test", self.recipe.evaluate.resamples);
             for group in wanted {
-                groups.extend(slices::measure(
-                    of,
-                    &group,
-                    asked,
-                    model.n_items(),
-                    &self.goods,
-                    &self.config("test", resamples),
-                )?);
+                groups.extend(slices::measure(of, &group, asked, model.n_items(), &self.goods, &config)?);
             }
         }
-        let others = [by_text].into_iter().chain(by_tuned).chain([with, without, competing]).chain(groups).collect();
-        Ok(Cold { result, others, chosen, times_nearest, lift, warm_loss })
+        let others = [with, without, competing].into_iter().chain(groups).collect();
+        Ok(Tried { figure, result, others, warm_loss })
+    }
+
+    /// The ordinary table of known goods.
+    fn among(&self, name: &str, model: &dyn Score) -> Result<Report> {
+        let known = cases(&self.split.warm_test, &self.recipe.evaluate.masks[0]);
+        self.row(model, &format!("{name}, known goods among known"), &self.among_known(&known))
+    }
+
+    fn row(&self, model: &dyn Score, name: &str, asked: &[Case<'_>]) -> Result<Report> {
+        let mut report = self.report(model, "test", asked, self.recipe.evaluate.resamples)?;
+        name.clone_into(&mut report.model);
+        Ok(report)
     }
 
     /// The same cases with the new goods masked.
