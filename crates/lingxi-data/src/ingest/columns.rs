@@ -8,6 +8,9 @@ use crate::{InputError, Result};
 use std::borrow::Cow;
 use std::path::Path;
 
+/// What is called with the line and the cells of a row.
+pub type Visit<'v> = dyn FnMut(u64, &[Option<Cow<'_, str>>]) -> Result<()> + 'v;
+
 /// Calls `visit` with the line and the cells of `columns` (`c1`, `c2` ... where the file has no header) of every row; a cell
 /// that is empty, or a word for that (`NULL`, `NA`), is `None`.
 ///
@@ -19,7 +22,7 @@ pub fn read_columns(
     format: Option<Format>,
     options: &FileOptions,
     columns: &[&str],
-    visit: &mut dyn FnMut(u64, &[Option<Cow<'_, str>>]) -> Result<()>,
+    visit: &mut Visit<'_>,
 ) -> Result<()> {
     let (table, _) = Table::open(path, format, options)?;
     let names = table.names().to_vec();

@@ -33,7 +33,7 @@ mod table;
 mod time;
 
 pub use clean::{Clean, Rule, UnknownItems};
-pub use columns::read_columns;
+pub use columns::{Visit, read_columns};
 pub use knowledge::Knowledge;
 pub use later::{Later, Taken};
 pub use report::Report;

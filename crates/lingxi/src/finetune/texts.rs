@@ -13,12 +13,11 @@
 //! equal texts with two targets. Where no validation file is named, a seeded share of training is held out, of every class alike.
 //! Judged pairs are read in [`pairs`](super::pairs).
 
-use lingxi_data::ingest::read_columns;
 use lingxi_data::ingest::source::{FileOptions, Format};
+use lingxi_data::ingest::{Visit, read_columns};
 use lingxi_data::{InputError, Result};
 use lingxi_train::folds::hold_out;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -276,8 +275,6 @@ impl TextFiles {
         read_columns(path, self.format, &self.options, columns, visit)
     }
 }
-
-type Visit<'v> = dyn FnMut(u64, &[Option<Cow<'_, str>>]) -> Result<()> + 'v;
 
 struct Row {
     text: String,
