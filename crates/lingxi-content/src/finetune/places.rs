@@ -97,9 +97,13 @@ impl Layout {
     /// One matrix of all parts, one below the other.
     fn dense(&mut self, parts: &[String], n: usize, k: usize) -> DenseAt {
         let (weight, rows) = (self.at, parts.len() * n);
-        parts.iter().for_each(|part| drop(self.tensor(format!("{part}.weight"), &[n, k])));
+        for part in parts {
+            self.tensor(format!("{part}.weight"), &[n, k]);
+        }
         let bias = self.at;
-        parts.iter().for_each(|part| drop(self.tensor(format!("{part}.bias"), &[n])));
+        for part in parts {
+            self.tensor(format!("{part}.bias"), &[n]);
+        }
         DenseAt { n: rows, k, weight: weight..bias, bias: bias..self.at, low: Vec::new() }
     }
 
@@ -164,7 +168,7 @@ impl Places {
     /// Ranges of the encoder that a strategy trains.
     fn trained_of(&self, strategy: &Strategy, base: usize) -> Vec<Range<usize>> {
         match strategy {
-            Strategy::Full => vec![self.norm[0].start..base],
+            Strategy::Full => std::iter::once(self.norm[0].start..base).collect(),
             Strategy::Top(n) => {
                 let first = self.layers.len().saturating_sub(*n);
                 self.layers.get(first).map(|layer| layer.qkv.weight.start..base).into_iter().collect()

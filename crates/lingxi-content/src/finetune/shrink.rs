@@ -11,15 +11,16 @@ use crate::folder::Folder;
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::Path;
 
-/// Writes to `to` the model of `from` with the layers `kept` alone, in that order.
+/// Writes to `to` the model of `from` with the layers `kept` alone; they rise.
 ///
 /// # Errors
 /// A directory that cannot be read or written, a layer that there is not.
 pub fn with_layers(from: &Path, kept: &[usize], to: &Path) -> Result<()> {
     let folder = Folder::read(from)?;
     let layers = folder.config.num_hidden_layers;
-    if kept.is_empty() || kept.iter().any(|layer| *layer >= layers) {
-        let expected = format!("layers from 0 to {}", layers - 1);
+    let rises = kept.windows(2).all(|two| two[0] < two[1]);
+    if !rises || kept.last().is_none_or(|layer| *layer >= layers) {
+        let expected = format!("rising numbers of layers from 0 to {}", layers.saturating_sub(1));
         return Err(ContentError::Tuning { field: "distil.layers".into(), expected, got: format!("{kept:?}") });
     }
     copy_beside(from, to)?;

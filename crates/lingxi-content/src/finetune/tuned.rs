@@ -3,7 +3,6 @@
 //! Where the strategy's parameters can be added into the matrices, the directory is an ordinary Hugging Face directory that
 //! [`crate::BertEncoder`] and other programs read; adapters and prefixes lie beside it in `tuned.safetensors`, with the head.
 
-use super::head::Head;
 use super::network::Network;
 use super::places::{DenseAt, Places, Tensor};
 use super::shrink::{copy_beside, write, write_tensors};
@@ -189,15 +188,4 @@ fn merged(places: &Places, theta: &[f32]) -> Vec<f32> {
         });
     }
     out
-}
-
-/// The loss of a head, as people write it.
-pub fn head_name(head: Head) -> &'static str {
-    match head {
-        Head::Classification { .. } => "classification",
-        Head::Regression => "regression",
-        Head::InfoNce { .. } => "InfoNCE",
-        Head::Companions { .. } => "companions",
-        Head::Pairwise { .. } => "pairwise",
-    }
 }

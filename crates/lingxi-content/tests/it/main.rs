@@ -4,6 +4,7 @@
 mod cache;
 mod draft;
 mod families;
+mod finetune;
 mod folder;
 mod gguf;
 mod minilm;

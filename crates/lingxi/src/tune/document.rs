@@ -64,9 +64,12 @@ mod tests {
 
     #[test]
     fn a_value_is_set_where_its_key_leads_and_nowhere_else() {
-        assert_eq!(changed("a").unwrap(), "a = 7\n\n[b]\n\n[[b.c]]\nd = 2\n\n[[b.c]]\n");
-        assert!(changed("b.c.1.d").unwrap().ends_with("d = 2\n\n[[b.c]]\nd = 7\n"), "{:?}", changed("b.c.1.d"));
-        assert!(changed("e.f").unwrap().contains("[e]\nf = 7"));
+        let is = |key: &str, expected: &str| {
+            assert_eq!(changed(key).unwrap().parse::<Table>().unwrap(), expected.parse::<Table>().unwrap(), "{key}");
+        };
+        is("a", "a = 7\n[[b.c]]\nd = 2\n[[b.c]]\n");
+        is("b.c.1.d", "a = 1\n[[b.c]]\nd = 2\n[[b.c]]\nd = 7\n");
+        is("e.f", "a = 1\n[[b.c]]\nd = 2\n[[b.c]]\n[e]\nf = 7\n");
     }
 
     #[test]

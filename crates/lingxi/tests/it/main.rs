@@ -12,6 +12,7 @@ mod damage;
 mod draft;
 mod erase;
 mod experiments;
+mod finetune;
 mod gate;
 mod gorse;
 mod http;
