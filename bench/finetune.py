@@ -6,7 +6,7 @@ as a plain module with one product for query, key and value where all are traine
 no gradient, and in bf16 they are kept as bf16, so that nothing is cast at every step. All run in turns; the fastest median is the peer.
 
 Before the clock starts, both sides train on the same batch without dropout, every head from zero: the losses of the first three steps
-must agree to 1e-3, and the first must be that of a model that knows nothing, ln 150.
+(two of LoRA, since what it adds begins at random) must agree to 1e-3, and the first must be that of a model that knows nothing, ln 150.
 """
 
 import json
@@ -173,13 +173,14 @@ def mine(program, strategy: str, precision: str, dropout: float, file):
 def agree(program, strategy: str, batch: dict, file, say) -> None:
     """Ends the bench if both sides do not learn the same from the same texts."""
     running, step = mine(program, strategy, "f32", 0.0, file)
-    left = [step()[0] for _ in range(3)]
+    # The head learns from the first step on, the encoder from the second. What LoRA adds begins at random, so its third loss differs.
+    steps = 2 if strategy == "lora" else 3
+    left = [step()[0] for _ in range(steps)]
     running.close()
     for kind in ("plain", "transformers"):
         theirs = peer(strategy, kind, False, False, batch, 0.0)
-        right = [theirs()[0] for _ in range(3)]
-        say(f"  {strategy}, no dropout, losses of three steps: ours {left}, {kind} {right}")
-        # What LoRA adds starts at random, but learns nothing before its second step.
+        right = [theirs()[0] for _ in range(steps)]
+        say(f"  {strategy}, no dropout, losses: ours {left}, {kind} {right}")
         if abs(left[0] - math.log(CLASSES)) > AGREE or any(abs(a - b) > AGREE for a, b in zip(left, right, strict=True)):
             raise SystemExit(f"bench: {strategy}: the losses of ours and {kind} differ by more than {AGREE}")
 

@@ -1,5 +1,7 @@
 //! The real weights against PyTorch, from the asset cache (`lingxi assets fetch`); skipped aloud where they are not.
 
+use lingxi_content::finetune::synonyms::Synonyms;
+use lingxi_content::folder::Folder;
 use lingxi_content::{BertEncoder, Precision, encode_texts};
 use lingxi_data::{Encode, ItemId};
 use lingxi_kernels::dot;
@@ -10,6 +12,10 @@ fn encoder() -> Option<BertEncoder> {
 }
 
 fn at(precision: Precision) -> Option<BertEncoder> {
+    Some(BertEncoder::load(&folder()?, precision).unwrap())
+}
+
+fn folder() -> Option<PathBuf> {
     let cache = std::env::var_os("LINGXI_CACHE").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/lingxi")));
     let dir = cache?.join("assets/all-MiniLM-L6-v2");
@@ -17,7 +23,19 @@ fn at(precision: Precision) -> Option<BertEncoder> {
         eprintln!("SKIPPED: no {}; run `lingxi assets fetch all-MiniLM-L6-v2`", dir.display());
         return None;
     }
-    Some(BertEncoder::load(&dir, precision).unwrap())
+    Some(dir)
+}
+
+#[test]
+fn words_whose_vectors_lie_close_stand_for_each_other_and_only_those_of_the_texts_are_asked() {
+    let Some(dir) = folder() else { return };
+    let texts = ["Buy a Phone!", "please"];
+    let near = Synonyms::near(&Folder::read(&dir).unwrap(), texts.into_iter(), 5, 0.55).unwrap();
+    println!("buy: {:?}, phone: {:?}", near.of("buy"), near.of("phone"));
+    assert_eq!(near.of("buy")[..3], ["buying", "purchase", "bought"]);
+    assert_eq!(near.of("phone"), ["phones", "telephone", "smartphone"]);
+    // Nothing is as near as that to "please", and nobody asked about "card".
+    assert!(near.of("please").is_empty() && near.of("card").is_empty());
 }
 
 /// 50 texts and PyTorch's vectors `[50,384]`, made by `fixtures/make_minilm.py`.

@@ -3,16 +3,19 @@
 use crate::cli::TuneArgs;
 use crate::commands::serve::folder_of;
 use crate::failure::UserError;
+use crate::finetune::recipe::FinetuneRecipe;
 use crate::pipeline;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
-use crate::report::{ResultLine, duration, metric, say, table};
+use crate::report::{self, ResultLine, duration, metric, say};
 use crate::site::Site;
 use crate::stages::arrivals::Arrivals;
 use crate::tune::behaviour::Shop;
 use crate::tune::log::Kept;
+use crate::tune::texts::Texts;
 use crate::tune::{Found, SearchTable, Task, Trial, search};
 use anyhow::{Context as _, Result};
+use lingxi_data::Fingerprint;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -25,35 +28,71 @@ const SHOWN: usize = 20;
 /// # Errors
 /// A recipe without `[search]` or with one that does not fit it, data that cannot be used, a folder that cannot be written.
 pub fn run(args: &TuneArgs) -> Result<()> {
-    let started = Instant::now();
-    let progress = Progress::new(args.json);
+    let text = std::fs::read_to_string(&args.recipe).map_err(|why| {
+        let message = format!("cannot read the recipe {}", args.recipe.display());
+        UserError::new(message, "check the path; recipes/ has examples").because(why)
+    })?;
+    // A recipe for fine-tuning is one that says how to tune.
+    match text.parse::<toml::Table>() {
+        Ok(document) if document.contains_key("tuning") => of_texts(args, &document),
+        _ => of_shop(args, &text),
+    }
+}
+
+fn of_shop(args: &TuneArgs, text: &str) -> Result<()> {
     let path = &args.recipe;
     let recipe = Recipe::read(path)?;
-    let Some(mut wanted) = recipe.search.clone() else {
-        let message = format!("recipe {}: expected a [search] table, got none", path.display());
+    let document: toml::Table = text.parse().context("a recipe that was read before")?;
+    let site = Site::new(data(args, &recipe.name), args.seed, Progress::new(args.json), false)?;
+    let table = table_of(args, recipe.search.clone())?;
+    let shop = Shop::new(&recipe, path, pipeline::read(&recipe, &Arrivals::default(), &site)?, &site);
+    find(args, &recipe.name, &document, &table, (&shop, shop.key()))
+}
+
+fn of_texts(args: &TuneArgs, document: &toml::Table) -> Result<()> {
+    let path = &args.recipe;
+    let recipe = FinetuneRecipe::open(&path.to_string_lossy())?;
+    let site = Site::new(data(args, &recipe.name), args.seed, Progress::new(args.json), false)?;
+    let texts = Texts::new(&recipe, path, &site);
+    find(args, &recipe.name, document, &table_of(args, recipe.search.clone())?, (&texts, texts.key()))
+}
+
+/// Both `--data DIR/beauty` and the folder above it are what people type.
+fn data(args: &TuneArgs, name: &str) -> PathBuf {
+    let named = args.data.clone().unwrap_or_else(|| folder_of(&args.recipe));
+    Some(named.join(name)).filter(|below| below.is_dir()).unwrap_or(named)
+}
+
+fn table_of(args: &TuneArgs, written: Option<SearchTable>) -> Result<SearchTable> {
+    let path = args.recipe.display();
+    let Some(mut table) = written else {
+        let message = format!("recipe {path}: expected a [search] table, got none");
         return Err(
             UserError::new(message, "say what may be tried in [search.space]; recipes/tune.toml shows how").into()
         );
     };
-    wanted.trials = args.trials.unwrap_or(wanted.trials);
-    wanted
-        .check()
-        .map_err(|why| UserError::new(format!("recipe {}: search.{why}", path.display()), "mend that key"))?;
-    let named = args.data.clone().unwrap_or_else(|| folder_of(path));
-    let data = Some(named.join(&recipe.name)).filter(|below| below.is_dir()).unwrap_or(named);
-    let site = Site::new(data, args.seed, progress, false)?;
-    let document: toml::Table = std::fs::read_to_string(path)?.parse().context("a recipe that was read before")?;
-    let shop = Shop::new(&recipe, path, pipeline::read(&recipe, &Arrivals::default(), &site)?, &site);
-    let files = Files::of(path, args.out.as_deref());
-    let key = shop.key();
-    let task = Task { document: &document, table: &wanted, trials: &files.trials, fresh: args.fresh, key };
-    let found = search(&task, &shop, progress)?;
-    files.keep(&found, shop.main(), &wanted)?;
+    table.trials = args.trials.unwrap_or(table.trials);
+    table.check().map_err(|why| UserError::new(format!("recipe {path}: search.{why}"), "mend that key"))?;
+    Ok(table)
+}
+
+fn find(
+    args: &TuneArgs,
+    name: &str,
+    document: &toml::Table,
+    table: &SearchTable,
+    (trial, key): (&dyn Trial, Fingerprint),
+) -> Result<()> {
+    let started = Instant::now();
+    let files = Files::of(&args.recipe, args.out.as_deref());
+    let task = Task { document, table, trials: &files.trials, fresh: args.fresh, key };
+    let found = search(&task, trial, Progress::new(args.json))?;
+    files.keep(&found, trial.main(), table)?;
     if args.json {
         let seconds = started.elapsed().as_secs_f64();
-        return line(&recipe.name, &found, shop.main(), &files, (args.seed, seconds)).print();
+        return line(name, &found, trial.main(), &files, (args.seed, seconds)).print();
     }
-    say(&rows(&found, shop.main(), &wanted))?;
+    say(&rows(&found, trial.main(), table))?;
     Ok(say(&format!("the winner is {}; every trial is in {}", files.winner.display(), files.trials.display()))?)
 }
 
@@ -107,7 +146,11 @@ fn rows(found: &Found, main: &str, wanted: &SearchTable) -> String {
     let header: Vec<&str> = ["trial", main, "share", "time"].into_iter().chain(keys.iter().copied()).collect();
     let protocol = found.trials[0].protocol.as_deref().unwrap_or_default();
     let right: Vec<usize> = (0..header.len()).collect();
-    format!("validation: {protocol}; {} trials, best first\n{}", found.trials.len(), table(&header, &shown, &right))
+    format!(
+        "validation: {protocol}; {} trials, best first\n{}",
+        found.trials.len(),
+        report::table(&header, &shown, &right)
+    )
 }
 
 fn line(name: &str, found: &Found, main: &str, files: &Files, (seed, seconds): (u64, f64)) -> ResultLine<Value> {

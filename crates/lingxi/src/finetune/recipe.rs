@@ -4,6 +4,7 @@ use super::texts::TextFiles;
 use super::wording::Wording;
 use crate::failure::UserError;
 use crate::recipe::Published;
+use crate::tune::SearchTable;
 use lingxi_content::finetune::{Head, Tuning};
 use lingxi_eval::intents::ThresholdRule;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,9 @@ pub struct FinetuneRecipe {
     /// Published figures under the same protocol, printed above ours.
     #[serde(default)]
     pub published: Vec<Published>,
+    /// What `lingxi tune` may try; nothing else reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchTable>,
 }
 
 /// A student.

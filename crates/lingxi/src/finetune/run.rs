@@ -117,6 +117,27 @@ pub fn run(recipe: &FinetuneRecipe, site: &Site) -> Result<Outcome> {
     Ok(Outcome { result, others, members })
 }
 
+/// Learns once with `share` of the passes and measures on validation. The test is not read, and the model is not kept.
+///
+/// # Errors
+/// Data, a model or a folder that cannot be used.
+pub fn validate(recipe: &FinetuneRecipe, share: f64, site: &Site) -> Result<Report> {
+    let mut recipe = recipe.clone();
+    recipe.data.test.clear();
+    recipe.data.outside.test.clear();
+    let epochs = &mut recipe.tuning.training.epochs;
+    *epochs = ((*epochs as f64 * share).round() as usize).max(1);
+    let bench = Bench::new(&recipe, site)?;
+    let train = lessons(&bench.train, &bench.parts.train, bench.classes());
+    let learnt = bench.learn("trial", &directory(&recipe.base, site)?, site.seed, train)?;
+    let tuned = [Tuned::load(&learnt.model)?.0];
+    let valid = bench.guesses(&tuned, &bench.valid, &bench.parts.valid.targets);
+    let report = bench.report(recipe.tuning.strategy.name(), "validation", &valid, bench.rule().choose(&valid)?)?;
+    let folder = learnt.model.parent().unwrap_or(&learnt.model);
+    std::fs::remove_dir_all(folder).map_err(|why| unwritable(folder, why))?;
+    Ok(report)
+}
+
 /// Share of letters that are mistyped where that is asked for.
 const MISTYPED: f64 = 0.02;
 
@@ -136,7 +157,7 @@ impl<'a> Bench<'a> {
         let mut parts = recipe.data.classes(&site.data, site.seed)?;
         site.progress.note(&parts.oddities.to_string());
         if let Some(wording) = &recipe.wording {
-            wording.extend(&mut parts.train, site)?;
+            wording.extend(&mut parts.train, &directory(&recipe.base, site)?, site)?;
         }
         let encoder = BertEncoder::load(&directory(&recipe.base, site)?, Precision::F32)?;
         let mut bench = Bench { recipe, site, encoder, parts, train: vec![], valid: vec![], test: vec![] };
@@ -181,22 +202,27 @@ impl<'a> Bench<'a> {
 
     /// What models say together: the threshold by validation, the figures on `test`.
     fn row(&self, name: &str, models: &[Tuned], test: &[Vec<u32>]) -> Result<Row> {
-        let classes = self.classes();
-        let guesses = |texts: &[Vec<u32>], targets: &[Option<u32>]| -> Vec<Guess> {
-            let sure = mean(models, texts);
-            sure.chunks_exact(classes).zip(targets).map(|(row, target)| Guess::of(row, None, *target)).collect()
-        };
-        let valid = guesses(&self.valid, &self.parts.valid.targets);
-        let test = guesses(test, &self.parts.test.targets);
-        let rule = self.recipe.threshold.unwrap_or(ThresholdRule::Fixed(0.0));
-        let threshold = rule.choose(&valid)?;
-        let report = |split: &str, guesses: &[Guess]| {
-            let protocol = format!("{classes} classes");
-            let config = EvalConfig { split: split.into(), protocol, seed: self.site.seed, ..EvalConfig::default() };
-            measure(name, guesses, threshold, rule, &config)
-        };
+        let valid = self.guesses(models, &self.valid, &self.parts.valid.targets);
+        let test = self.guesses(models, test, &self.parts.test.targets);
+        let threshold = self.rule().choose(&valid)?;
         let bytes = models.iter().map(Tuned::bytes).sum();
+        let report = |split, guesses: &[Guess]| self.report(name, split, guesses, threshold);
         Ok(Row { test: report("test", &test)?, valid: report("validation", &valid)?, bytes })
+    }
+
+    fn guesses(&self, models: &[Tuned], texts: &[Vec<u32>], targets: &[Option<u32>]) -> Vec<Guess> {
+        let sure = mean(models, texts);
+        sure.chunks_exact(self.classes()).zip(targets).map(|(row, target)| Guess::of(row, None, *target)).collect()
+    }
+
+    fn rule(&self) -> ThresholdRule {
+        self.recipe.threshold.unwrap_or(ThresholdRule::Fixed(0.0))
+    }
+
+    fn report(&self, name: &str, split: &str, guesses: &[Guess], threshold: f64) -> Result<Report> {
+        let protocol = format!("{} classes", self.classes());
+        let config = EvalConfig { split: split.into(), protocol, seed: self.site.seed, ..EvalConfig::default() };
+        Ok(measure(name, guesses, threshold, self.rule(), &config)?)
     }
 }
 

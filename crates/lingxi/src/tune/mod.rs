@@ -10,11 +10,12 @@
 //!
 //! Each trial is the recipe with other values at those keys, fitted and measured up to validation only: the test part is never read.
 //! [`log`] keeps what was tried, so that a search that was killed goes on; [`document`] sets values; [`behaviour`] is a trial of a
-//! shop's recipe. Other kinds of recipes are other [`Trial`]s.
+//! shop's recipe, [`texts`] one of a recipe for fine-tuning.
 
 pub mod behaviour;
 pub mod document;
 pub mod log;
+pub mod texts;
 
 use crate::failure::UserError;
 use crate::progress::{Progress, Unit};

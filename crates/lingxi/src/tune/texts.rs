@@ -1,0 +1,57 @@
+//! A trial of a recipe for fine-tuning: the encoder learns with other settings and is measured on validation. A trial with a share of the
+//! training goes through the texts fewer times.
+
+use super::Trial;
+use crate::failure::UserError;
+use crate::finetune::recipe::FinetuneRecipe;
+use crate::finetune::run::validate;
+use crate::progress::Progress;
+use crate::site::Site;
+use anyhow::Result;
+use lingxi_data::Fingerprint;
+use lingxi_eval::Report;
+use std::path::Path;
+
+/// Texts that are learned with other settings.
+pub struct Texts<'a> {
+    base: &'a FinetuneRecipe,
+    path: &'a Path,
+    site: Site,
+}
+
+impl<'a> Texts<'a> {
+    /// The texts of the recipe `base`, which lies at `path`.
+    pub fn new(base: &'a FinetuneRecipe, path: &'a Path, site: &Site) -> Texts<'a> {
+        // Models of trials lie apart, since they are not kept.
+        let cache = site.cache.join("trials");
+        Texts { base, path, site: Site { cache, progress: Progress::silent(), ..site.clone() } }
+    }
+
+    /// What a trial depends on besides the recipe.
+    pub fn key(&self) -> Fingerprint {
+        Fingerprint::of_json(&(&self.site.data, self.site.seed))
+    }
+
+    fn parse(&self, document: &toml::Table) -> Result<FinetuneRecipe> {
+        FinetuneRecipe::parse(&document.to_string(), self.path)
+    }
+}
+
+impl Trial for Texts<'_> {
+    fn main(&self) -> &str {
+        "accuracy"
+    }
+
+    fn check(&self, document: &toml::Table) -> Result<()> {
+        let new = self.parse(document)?;
+        if (&new.data, new.threshold) != (&self.base.data, self.base.threshold) {
+            let message = "search.space: expected settings of tuning or wording, got one of data or threshold";
+            return Err(UserError::new(message, "what trials are measured on must be the same for all").into());
+        }
+        Ok(())
+    }
+
+    fn run(&self, document: &toml::Table, share: f64) -> Result<Report> {
+        validate(&self.parse(document)?, share, &self.site)
+    }
+}
