@@ -41,12 +41,27 @@ pub struct FinetuneRecipe {
     /// When a text is declined.
     #[serde(default)]
     pub threshold: Threshold,
+    /// What a text is declined by.
+    #[serde(default)]
+    pub confidence: Confidence,
     /// Published figures under the same protocol, printed above ours.
     #[serde(default)]
     pub published: Vec<Published>,
     /// What `lingxi tune` may try; nothing else reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchTable>,
+}
+
+/// How sure a model is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// The largest probability.
+    #[default]
+    Probability,
+    /// The largest score before softmax, which texts that resemble no class have small although one class is likelier than all others
+    /// (Hendrycks et al. 2022, arXiv 1911.11132).
+    Score,
 }
 
 /// A student.

@@ -3,7 +3,7 @@
 //! Each encoder learns in a folder of its own (checkpoint, `metrics.jsonl`, TensorBoard), so that a run that was killed goes on
 //! from there; a finished one is read back.
 
-use super::recipe::{Distil, FinetuneRecipe};
+use super::recipe::{Confidence, Distil, FinetuneRecipe};
 use super::texts::{Classes, Labelled};
 use crate::failure::UserError;
 use crate::progress::Unit;
@@ -203,16 +203,30 @@ impl<'a> Bench<'a> {
     /// What models say together: the threshold by validation, the figures on `test`.
     fn row(&self, name: &str, models: &[Tuned], test: &[Vec<u32>]) -> Result<Row> {
         let valid = self.guesses(models, &self.valid, &self.parts.valid.targets);
-        let test = self.guesses(models, test, &self.parts.test.targets);
+        let asked = self.guesses(models, test, &self.parts.test.targets);
         let threshold = self.rule().choose(&valid)?;
         let bytes = models.iter().map(Tuned::bytes).sum();
         let report = |split, guesses: &[Guess]| self.report(name, split, guesses, threshold);
-        Ok(Row { test: report("test", &test)?, valid: report("validation", &valid)?, bytes })
+        let (mut tested, valid) = (report("test", &asked)?, report("validation", &valid)?);
+        if self.recipe.confidence == Confidence::Score {
+            // How well probabilities are calibrated is asked of them, whatever a text is declined by.
+            let likely = report("test", &likely(&mean(models, test), &self.parts.test.targets, self.classes()))?;
+            tested.metrics.extend(likely.metrics.get_key_value("ece").map(|(key, x)| (key.clone(), *x)));
+            tested.interval.extend(likely.interval.get_key_value("ece").map(|(key, x)| (key.clone(), *x)));
+        }
+        Ok(Row { test: tested, valid, bytes })
     }
 
+    /// What models say together, with the confidence that the recipe asks for.
     fn guesses(&self, models: &[Tuned], texts: &[Vec<u32>], targets: &[Option<u32>]) -> Vec<Guess> {
-        let sure = mean(models, texts);
-        sure.chunks_exact(self.classes()).zip(targets).map(|(row, target)| Guess::of(row, None, *target)).collect()
+        let classes = self.classes();
+        match self.recipe.confidence {
+            Confidence::Probability => likely(&mean(models, texts), targets, classes),
+            Confidence::Score => {
+                let scores = mean_of(models, |model| model.outputs(texts));
+                scores.chunks_exact(classes).zip(targets).map(|(row, truth)| scored(row, *truth)).collect()
+            }
+        }
     }
 
     fn rule(&self) -> ThresholdRule {
@@ -226,9 +240,24 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// Guesses by probabilities.
+fn likely(probabilities: &[f32], targets: &[Option<u32>], classes: usize) -> Vec<Guess> {
+    probabilities.chunks_exact(classes).zip(targets).map(|(row, truth)| Guess::of(row, None, *truth)).collect()
+}
+
+/// A guess by scores: the largest, brought between 0 and 1 in its order.
+fn scored(row: &[f32], truth: Option<u32>) -> Guess {
+    let top = row.iter().fold(f32::NEG_INFINITY, |top, x| top.max(*x));
+    Guess { confidence: f64::from(0.5 + 0.5 * top / (1.0 + top.abs())), ..Guess::of(row, None, truth) }
+}
+
 /// Mean probabilities of models.
 fn mean(models: &[Tuned], texts: &[Vec<u32>]) -> Vec<f32> {
-    let mut all = models.iter().map(|model| model.probabilities(texts));
+    mean_of(models, |model| model.probabilities(texts))
+}
+
+fn mean_of(models: &[Tuned], said: impl Fn(&Tuned) -> Vec<f32>) -> Vec<f32> {
+    let mut all = models.iter().map(said);
     let mut sum = all.next().unwrap_or_default();
     all.for_each(|more| sum.iter_mut().zip(more).for_each(|(sum, p)| *sum += p));
     sum.iter_mut().for_each(|p| *p /= models.len() as f32);
