@@ -19,7 +19,7 @@ popularity = {}
 item = [{ l2 = 1000.0, history = { decay = 1.0 } }]
 [search]
 method = "METHOD"
-trials = 14
+trials = 40
 [search.space]
 "models.item.0.l2" = { from = 0.1, to = 1000, scale = "log" }
 "models.item.0.history.decay" = { from = 0.1, to = 1.0 }
@@ -78,15 +78,15 @@ fn a_search_that_is_killed_goes_on_and_its_winner_is_a_recipe_that_does_better()
     child.kill().unwrap();
     child.wait().unwrap();
     let before = lines(&kept);
-    assert!((4..15).contains(&before), "killed after {before} lines");
+    assert!((4..41).contains(&before), "killed after {before} lines");
     let after = line(&command(&cache, &["tune", &recipe, "--json"]).output().unwrap());
-    assert_eq!(lines(&kept), 15);
+    assert_eq!(lines(&kept), 41);
     let never = line(&command(&cache, &["tune", &same, "--json"]).output().unwrap());
     assert_eq!(trials(&after), trials(&never));
 
     let best = never["result"]["metrics"]["ndcg@10"].as_f64().unwrap();
     assert!(trials(&never).windows(2).all(|pair| pair[0].2["ndcg@10"].as_f64() >= pair[1].2["ndcg@10"].as_f64()));
-    assert_eq!((&never["result"]["split"], never["others"].as_array().unwrap().len()), (&Value::from("valid"), 13));
+    assert_eq!((&never["result"]["split"], never["others"].as_array().unwrap().len()), (&Value::from("valid"), 39));
     // The winner is a recipe: on the test part, which nothing has seen, it does better than where the search began.
     let winner = never["result"]["recipe"].as_str().unwrap();
     let measure = |recipe: &str| {
@@ -134,7 +134,7 @@ fn a_search_that_does_not_fit_its_recipe_is_refused_before_anything_is_tried() {
         "expected settings of models and blend",
     );
     refused("from = 0.1, to = 1000", "from = 10, to = 1", "expected from below to");
-    refused("trials = 14", "trials = 0", "search.trials: expected 1 to 10000, got 0");
+    refused("trials = 40", "trials = 0", "search.trials: expected 1 to 10000, got 0");
     refused("\"random\"", "\"grid\"", "unknown variant `grid`");
     let output = command(&cache, &["tune", &recipe, "--data", "/nowhere"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
