@@ -81,7 +81,7 @@ pub struct FinetuneArgs {
 /// `lingxi tune`.
 #[derive(Debug, Args)]
 pub struct TuneArgs {
-    /// A recipe with a [search] table
+    /// A recipe with a `[search]` table
     #[arg(value_name = "RECIPE")]
     pub recipe: PathBuf,
     /// The directory with the data (the recipe's own if absent)
