@@ -2,7 +2,7 @@
 //! some rows and a gradient of its own.
 //!
 //! Tiles are items by rows of `x`, so that what a row needs of all items is summed in its own lane. One pass makes the tiles of
-//! a block of items, turns them into [`powers`] `e^(logit - shift)`, adds these up, and multiplies them by the items while they
+//! a block of items, turns them into powers `e^(logit - shift)`, adds these up, and multiplies them by the items while they
 //! are in the second cache: what a row gets is divided by its sum in the end, and its shift is known beforehand, since no logit
 //! is larger than the two lengths allow. The powers stay, rounded, and a second pass multiplies them by the rows of `x`, each
 //! over its sum. So there are three products and one power a logit. What the label adds is done in f32.
