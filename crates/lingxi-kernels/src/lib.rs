@@ -7,7 +7,7 @@
 //! [`products`] multiply matrices, [`select`] keeps the best `k`, [`retrieve`] does both at once without storing the
 //! scores, [`packed`] multiplies with matrices that stay, in f32, bf16 or bytes, [mod@cross_entropy] is the loss of choosing one item
 //! of all without their scores, [mod@gather] reads and adds to rows of a table, [`sparse`] multiplies a graph by vectors, [`rows`] holds what a network does row by row, [mod@attention] lets
-//! the tokens of each sequence look at each other without padding, [`attention_back`] is the same while it learns, [`backward`] holds what training needs besides, [`blocks`]
+//! the tokens of each sequence look at each other without padding, [`attention_back`] is the same while it learns, [`backward`] holds what training needs besides, [`descent`] takes a step downhill, [`blocks`]
 //! multiplies with the bytes of a network that writes, [`decoder`] holds what it does row by row, [`cpu`] picks the instructions at run
 //! time.
 //!
@@ -21,6 +21,7 @@ pub mod blocks;
 pub mod cpu;
 pub mod cross_entropy;
 pub mod decoder;
+pub mod descent;
 pub mod gather;
 pub mod packed;
 pub mod products;

@@ -5,6 +5,7 @@
 //! `w = w - lr (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay w)`.
 //! Memory: two numbers a parameter.
 
+use lingxi_kernels::descent::{Descent, adamw, length};
 use serde::{Deserialize, Serialize};
 
 /// Hyper-parameters of [`AdamW`].
@@ -70,20 +71,20 @@ impl AdamW {
         assert_eq!(gradient.len(), self.mean.len(), "AdamW: gradient is not of the parameters");
         let c = self.config;
         self.steps += 1;
-        let norm = gradient.iter().map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>().sqrt() as f32;
+        let norm = length(gradient);
         let scale = match c.clip {
             Some(clip) if norm > clip => clip / norm,
             _ => 1.0,
         };
-        let (bias1, bias2) = (1.0 - c.beta1.powi(self.steps), 1.0 - c.beta2.powi(self.steps));
-        let rate = rate * c.learning_rate;
-        let state = self.mean.iter_mut().zip(&mut self.square);
-        for ((w, g), (m, v)) in parameters.iter_mut().zip(gradient).zip(state) {
-            let g = g * scale;
-            *m = c.beta1 * *m + (1.0 - c.beta1) * g;
-            *v = c.beta2 * *v + (1.0 - c.beta2) * g * g;
-            *w -= rate * (*m / bias1 / ((*v / bias2).sqrt() + c.epsilon) + c.decay * *w);
-        }
+        let descent = Descent {
+            scale,
+            beta: [c.beta1, c.beta2],
+            bias: [c.beta1, c.beta2].map(|beta| 1.0 - beta.powi(self.steps)),
+            rate: rate * c.learning_rate,
+            epsilon: c.epsilon,
+            decay: c.decay,
+        };
+        adamw(parameters, gradient, &mut self.mean, &mut self.square, descent);
         norm
     }
 }
