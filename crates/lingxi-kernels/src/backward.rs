@@ -2,8 +2,7 @@
 //! All on the thread that calls, in place: gradients of what went out come in, gradients of what came in go out.
 
 use crate::cpu::{fma, per_level};
-use crate::products::{Layout, Part, product_here};
-use crate::rows::{exp, gelu_one, powers, sum};
+use crate::rows::{exp, gelu_one, sum};
 
 /// What [`layer_norm_backward`] reads.
 #[derive(Clone, Debug, Default)]
@@ -158,106 +157,4 @@ fn dropout_body<const FMA: bool>(x: &mut [f32], share: f32, seed: u32) {
         h ^= h >> 16;
         *x = if h >= least { *x * scale } else { 0.0 };
     }
-}
-
-/// Causal attention within each of many packed sequences, keeping its weights for [`causal_backward`].
-///
-/// Each row of `qkv[tokens,3h]` holds query, key and value; sequence `s` is the rows `offsets[s]..offsets[s+1]`. The
-/// weights lie sequence by sequence, head by head, `[n,n]`.
-///
-/// # Panics
-/// If shapes do not fit.
-pub fn causal_keep(qkv: &[f32], offsets: &[usize], heads: usize, out: &mut [f32], weights: &mut Vec<f32>) {
-    let h = check(qkv.len(), out.len(), offsets, heads);
-    let (wide, scale) = (h / heads, 1.0 / ((h / heads) as f32).sqrt());
-    weights.resize(offsets.windows(2).map(|w| heads * (w[1] - w[0]).pow(2)).sum(), 0.0);
-    let mut rest = &mut weights[..];
-    for window in offsets.windows(2) {
-        let (from, n) = (window[0], window[1] - window[0]);
-        for head in (0..heads).filter(|_| n > 0) {
-            let [q, k, v] = parts(&qkv[from * 3 * h..window[1] * 3 * h], h, head * wide);
-            let (p, more) = std::mem::take(&mut rest).split_at_mut(n * n);
-            rest = more;
-            product_here(Layout::Nt, q, k, p, n, [n, n, wide], false);
-            for (i, row) in p.chunks_exact_mut(n).enumerate() {
-                weigh_seen(row, i + 1, scale);
-            }
-            let out = &mut out[from * h + head * wide..window[1] * h];
-            product_here(Layout::Nn, Part { data: p, stride: n }, v, out, h, [n, wide, n], false);
-        }
-    }
-}
-
-/// The gradient of [`causal_keep`]: `d_qkv` is overwritten.
-///
-/// # Panics
-/// If shapes do not fit.
-pub fn causal_backward(
-    qkv: &[f32],
-    offsets: &[usize],
-    heads: usize,
-    weights: &[f32],
-    d_out: &[f32],
-    d_qkv: &mut [f32],
-    scratch: &mut Vec<f32>,
-) {
-    let h = check(qkv.len(), d_out.len(), offsets, heads);
-    assert_eq!(qkv.len(), d_qkv.len(), "attention: gradients are of another length");
-    let (wide, scale) = (h / heads, 1.0 / ((h / heads) as f32).sqrt());
-    let mut rest = weights;
-    for window in offsets.windows(2) {
-        let (from, n) = (window[0], window[1] - window[0]);
-        scratch.resize(n * n, 0.0);
-        for head in (0..heads).filter(|_| n > 0) {
-            let rows = from * 3 * h..window[1] * 3 * h;
-            let [q, k, v] = parts(&qkv[rows.clone()], h, head * wide);
-            let (p, more) = rest.split_at(n * n);
-            rest = more;
-            let d_out = Part { data: &d_out[from * h + head * wide..window[1] * h], stride: h };
-            let (weight, d) = (Part { data: p, stride: n }, &mut d_qkv[rows]);
-            product_here(Layout::Tn, weight, d_out, &mut d[2 * h + head * wide..], 3 * h, [n, wide, n], false);
-            product_here(Layout::Nt, d_out, v, scratch, n, [n, n, wide], false);
-            for (row, p) in scratch.chunks_exact_mut(n).zip(p.chunks_exact(n)) {
-                slope_seen(row, p, scale);
-            }
-            let slopes = Part { data: scratch, stride: n };
-            product_here(Layout::Nn, slopes, k, &mut d[head * wide..], 3 * h, [n, wide, n], false);
-            product_here(Layout::Tn, slopes, q, &mut d[h + head * wide..], 3 * h, [n, wide, n], false);
-        }
-    }
-}
-
-fn check(qkv: usize, out: usize, offsets: &[usize], heads: usize) -> usize {
-    let tokens = offsets.last().copied().unwrap_or(0);
-    assert!(offsets.is_sorted() && offsets.first().is_none_or(|&o| o == 0), "attention: offsets must rise from 0");
-    assert!(
-        qkv == 3 * out && heads > 0 && (out == 0 || out.is_multiple_of(tokens * heads)),
-        "attention: {qkv} numbers for {tokens} tokens, {heads} heads and {out} out"
-    );
-    out.checked_div(tokens).unwrap_or(0)
-}
-
-/// Query, key and value of one head of a sequence.
-fn parts(qkv: &[f32], h: usize, at: usize) -> [Part<'_>; 3] {
-    [0, h, 2 * h].map(|part| Part { data: &qkv[part + at..], stride: 3 * h })
-}
-
-per_level! { fn weigh_seen(row: &mut [f32], reach: usize, scale: f32) = weigh_seen_body }
-
-#[inline(always)]
-fn weigh_seen_body<const FMA: bool>(row: &mut [f32], reach: usize, scale: f32) {
-    let (seen, unseen) = row.split_at_mut(reach);
-    unseen.fill(0.0);
-    seen.iter_mut().for_each(|x| *x *= scale);
-    let whole = powers::<FMA>(seen);
-    seen.iter_mut().for_each(|x| *x *= whole);
-}
-
-per_level! { fn slope_seen(row: &mut [f32], weights: &[f32], scale: f32) = slope_seen_body }
-
-/// The gradient of softmax: `p (d - p . d)`, and of the scale before it.
-#[inline(always)]
-fn slope_seen_body<const FMA: bool>(row: &mut [f32], weights: &[f32], scale: f32) {
-    let along = crate::products::dot_body::<FMA>(row, weights);
-    row.iter_mut().zip(weights).for_each(|(d, p)| *d = scale * p * (*d - along));
 }

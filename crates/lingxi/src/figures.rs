@@ -61,9 +61,13 @@ fn metric_with(report: &Report, key: &str, value: f64) -> String {
 /// The same line with the published rows of the recipe.
 pub fn line_with_published(command: &'static str, recipe: &Recipe, measured: &Measured) -> ResultLine<Value> {
     let mut line = line(command, &recipe.name, measured);
-    let published = |row: &Published| json!({ "kind": "published", "model": row.model, "metrics": row.metrics });
-    line.others.extend(recipe.published.iter().map(published));
+    line.others.extend(published_rows(&recipe.published));
     line
+}
+
+/// Published rows, for `others`.
+pub fn published_rows(rows: &[Published]) -> impl Iterator<Item = Value> {
+    rows.iter().map(|row| json!({ "kind": "published", "model": row.model, "metrics": row.metrics }))
 }
 
 /// The line for programs of goods that nobody took.

@@ -18,7 +18,7 @@ use crate::snapshot::{Built, Snapshot};
 use crate::stages::arrivals::{self, Arrivals};
 use crate::stages::choose::{self, Choice, choose};
 use crate::stages::divide::divide;
-use crate::stages::encode::{Meaning, encode, encode_by};
+use crate::stages::encode::{Meaning, encode, encode_by, reads};
 use crate::stages::fit::{Fitted, Lessons, fit, lacks_alignment};
 use crate::stages::index::{index, recall};
 use crate::stages::ingest::{self, Shop, ingest};
@@ -55,13 +55,13 @@ pub fn read(recipe: &Recipe, arrivals: &Arrivals, site: &Site) -> Result<Read> {
 
 fn with_meaning(recipe: &Recipe, shop: Shop, site: &Site) -> Result<Read> {
     let content = &recipe.content;
-    let meaning = match (encode(content, &shop, site)?, &content.tune) {
+    let meaning = match &content.tune {
         // What shoppers did after training begins must not have taught the encoder that is measured on it.
-        (Some(_), Some(wanted)) => {
+        Some(wanted) if reads(content, &shop) => {
             let train = divide(recipe, &shop.data, site.seed)?.split.train;
             Some(encode_by(&tune(wanted, content, &shop, &train, site)?, content, &shop, site)?)
         }
-        (meaning, _) => meaning,
+        _ => encode(content, &shop, site)?,
     };
     Ok(Read { shop, meaning })
 }

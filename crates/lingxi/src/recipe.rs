@@ -242,6 +242,23 @@ pub struct Published {
     pub metrics: BTreeMap<String, f64>,
 }
 
+/// The text of a recipe's file.
+///
+/// # Errors
+/// A file that cannot be read, or is larger than anything that people write.
+pub fn text_of(path: &Path) -> anyhow::Result<String> {
+    let failed = |why: std::io::Error| {
+        let message = format!("cannot read the recipe {}", path.display());
+        UserError::new(message, "check the path; recipes/ has examples").because(why)
+    };
+    let bytes = std::fs::metadata(path).map_err(failed)?.len();
+    if bytes > MAX_BYTES {
+        let message = format!("recipe {}: expected at most {MAX_BYTES} bytes, got {bytes}", path.display());
+        return Err(UserError::new(message, "give the TOML recipe, not the data").into());
+    }
+    Ok(std::fs::read_to_string(path).map_err(failed)?)
+}
+
 impl Recipe {
     /// The recipes that come with the program, by name.
     pub const BUILT_IN: [(&str, &str); 8] = [
@@ -273,16 +290,7 @@ impl Recipe {
     /// # Errors
     /// Names the file, and the line and key where it does not fit.
     pub fn read(path: &Path) -> anyhow::Result<Recipe> {
-        let failed = |why: std::io::Error| {
-            let message = format!("cannot read the recipe {}", path.display());
-            UserError::new(message, "check the path; recipes/ has examples").because(why)
-        };
-        let bytes = std::fs::metadata(path).map_err(failed)?.len();
-        if bytes > MAX_BYTES {
-            let message = format!("recipe {}: expected at most {MAX_BYTES} bytes, got {bytes}", path.display());
-            return Err(UserError::new(message, "give the TOML recipe, not the data").into());
-        }
-        Recipe::parse(&std::fs::read_to_string(path).map_err(failed)?, path)
+        Recipe::parse(&text_of(path)?, path)
     }
 
     /// The recipes that are measured for this one: one per fold where the past is divided into folds, otherwise itself.

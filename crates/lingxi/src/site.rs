@@ -22,6 +22,12 @@ pub struct Site {
     pub seed: u64,
 }
 
+/// The folder of a recipe's files: the one of its name below `named`, or `named` itself. Both `--data DIR/beauty` and the folder
+/// above it are what people type.
+pub fn data_of(named: PathBuf, name: &str) -> PathBuf {
+    Some(named.join(name)).filter(|below| below.is_dir()).unwrap_or(named)
+}
+
 impl Site {
     /// A site in the cache directory of this user. With `fresh` no artefact is reused, and every text is read anew.
     ///

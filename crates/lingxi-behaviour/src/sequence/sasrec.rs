@@ -11,9 +11,9 @@
 //! Cost: `tokens (4 d^2 + 2 d f + n d)` multiplications a block forwards with `n` events in a sequence, twice that back.
 
 use super::network::{Network, Noise, cut, cut_mut};
-use lingxi_kernels::backward::{
-    Normal, causal_backward, causal_keep, gelu_backward, gelu_into, layer_norm_backward, layer_norm_keep, sigmoid,
-};
+use lingxi_kernels::Mask;
+use lingxi_kernels::attention_back::{Look, Weights as Seen, attend_backward, attend_keep};
+use lingxi_kernels::backward::{Normal, gelu_backward, gelu_into, layer_norm_backward, layer_norm_keep, sigmoid};
 use lingxi_train::linear::Linear;
 use rand_chacha::ChaCha8Rng;
 
@@ -44,7 +44,7 @@ struct Block {
     first: Half,
     second: Half,
     qkv: Vec<f32>,
-    weights: Vec<f32>,
+    weights: Seen,
     seen: Vec<f32>,
     up: Vec<f32>,
     bent: Vec<f32>,
@@ -96,6 +96,11 @@ impl Shape {
 
     fn down(self) -> Linear {
         Linear { k: self.inner, n: self.d }
+    }
+
+    /// An event sees itself and what came before it.
+    fn look(self) -> Look {
+        Look { heads: self.heads, mask: Mask::Causal, dropout: 0.0, seed: 0 }
     }
 
     fn gate(self) -> usize {
@@ -172,7 +177,7 @@ impl Network for SasRec {
             block.qkv.resize(3 * x.len(), 0.0);
             s.qkv().forward(at.qkv, &block.first.rows, &mut block.qkv);
             block.seen.resize(x.len(), 0.0);
-            causal_keep(&block.qkv, offsets, s.heads, &mut block.seen, &mut block.weights);
+            attend_keep(s.look(), &block.qkv, offsets, &mut block.seen, &mut block.weights);
             block.first.out.resize(x.len(), 0.0);
             s.square().forward(at.out, &block.seen, &mut block.first.out);
             noise.at(place, &mut block.first.out);
@@ -213,7 +218,7 @@ impl Network for SasRec {
             noise.at(place, d_out);
             s.square().backward(at.out, &block.seen, d_out, d_rows, false, slopes.out);
             d_wide.resize(block.qkv.len(), 0.0);
-            causal_backward(&block.qkv, offsets, s.heads, &block.weights, d_rows, d_wide, d_out);
+            attend_backward(s.look(), &block.qkv, offsets, &block.weights, d_rows, d_wide, d_out);
             s.qkv().backward(at.qkv, &block.first.rows, d_wide, d_rows, false, slopes.qkv);
             block.first.back(at.norm[0], d_rows, d, d_gate, first_norm);
         }

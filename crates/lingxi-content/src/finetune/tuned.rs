@@ -107,6 +107,11 @@ impl Tuned {
         write(path, file.to_string().as_bytes())
     }
 
+    /// Number of parameters that were trained.
+    pub fn trained(&self) -> usize {
+        self.network.places.trained_len()
+    }
+
     /// What its packed matrices take in memory, one way.
     pub fn bytes(&self) -> usize {
         self.network.bytes()

@@ -190,11 +190,6 @@ impl Tutor {
         self.network.places.gather(&self.network.theta)
     }
 
-    /// Number of parameters that are trained.
-    pub fn trained(&self) -> usize {
-        self.network.places.trained_len()
-    }
-
     /// The tuned encoder under `parameters`.
     pub fn tuned(mut self, parameters: &[f32]) -> Tuned {
         self.network.set(parameters);

@@ -1,6 +1,7 @@
 //! What training needs: each forward equals its reference, each way back the differences of its forward.
 
 use crate::numbers;
+use lingxi_kernels::attention_back::{Look, Weights, attend_backward, attend_keep};
 use lingxi_kernels::backward::*;
 use lingxi_kernels::cross_entropy::rounded::{Scratch, Shares};
 use lingxi_kernels::{Layout, Mask, Part, RoundedItems, product_here, reference, rounded_cross_entropy};
@@ -123,23 +124,26 @@ fn layer_norm_and_gelu_go_back_along_their_differences() {
 }
 
 #[test]
-fn causal_attention_equals_the_reference_and_goes_back_along_its_differences() {
+fn attention_equals_the_reference_and_goes_back_along_its_differences() {
     let (heads, h, offsets) = (2, 6, [0, 4, 4, 5, 10]);
     let (qkv, weigh) = (numbers(9, 10 * 3 * h, 1.0), numbers(10, 10 * h, 1.0));
-    let forward = |qkv: &[f32]| {
-        let (mut out, mut weights) = (vec![f32::NAN; 10 * h], Vec::new());
-        causal_keep(qkv, &offsets, heads, &mut out, &mut weights);
-        (out, weights)
-    };
-    let (out, weights) = forward(&qkv);
-    for window in offsets.windows(2) {
-        let rows = &qkv[window[0] * 3 * h..window[1] * 3 * h];
-        let want = reference::attention(rows, window[1] - window[0], heads, Mask::Causal);
-        out[window[0] * h..].iter().zip(want).for_each(|(got, want)| assert!((got - want).abs() < 1e-5));
+    for (mask, dropout) in [(Mask::Causal, 0.0), (Mask::Full, 0.0), (Mask::Causal, 0.3), (Mask::Full, 0.3)] {
+        let look = Look { heads, mask, dropout, seed: 7 };
+        let forward = |qkv: &[f32]| {
+            let (mut out, mut weights) = (vec![f32::NAN; 10 * h], Weights::default());
+            attend_keep(look, qkv, &offsets, &mut out, &mut weights);
+            (out, weights)
+        };
+        let (out, weights) = forward(&qkv);
+        for window in offsets.windows(2).filter(|_| dropout == 0.0) {
+            let rows = &qkv[window[0] * 3 * h..window[1] * 3 * h];
+            let want = reference::attention(rows, window[1] - window[0], heads, mask);
+            out[window[0] * h..].iter().zip(want).for_each(|(got, want)| assert!((got - want).abs() < 1e-5));
+        }
+        let mut d = vec![f32::NAN; qkv.len()];
+        attend_backward(look, &qkv, &offsets, &weights, &weigh, &mut d, &mut Vec::new());
+        differences(&qkv, &weigh, &d, |qkv| forward(qkv).0);
     }
-    let mut d = vec![f32::NAN; qkv.len()];
-    causal_backward(&qkv, &offsets, heads, &weights, &weigh, &mut d, &mut Vec::new());
-    differences(&qkv, &weigh, &d, |qkv| forward(qkv).0);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::finetune::recipe::FinetuneRecipe;
 use crate::finetune::run::{self, Outcome, Row};
 use crate::progress::Progress;
 use crate::report::{ResultLine, count, metric, say, table};
-use crate::site::Site;
+use crate::site::{Site, data_of};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ fn data(args: &FinetuneArgs, recipe: &FinetuneRecipe) -> anyhow::Result<PathBuf>
         let message = format!("{}: no folder of data was named", recipe.name);
         UserError::new(message, "give --data FOLDER, or set LINGXI_DATA to it")
     })?;
-    Ok(Some(named.join(&recipe.name)).filter(|below| below.is_dir()).unwrap_or(named))
+    Ok(data_of(named, &recipe.name))
 }
 
 fn line(recipe: &FinetuneRecipe, outcome: &Outcome) -> ResultLine<Value> {
@@ -47,13 +47,12 @@ fn line(recipe: &FinetuneRecipe, outcome: &Outcome) -> ResultLine<Value> {
     };
     let mut line = ResultLine::new("finetune", Some(&recipe.name), of(&outcome.result));
     line.result["seconds"] = json!(outcome.members.iter().map(|member| member.seconds).sum::<f64>());
-    line.result["trained"] = json!(outcome.members.first().map(|member| member.trained));
+    line.result["trained"] = json!(outcome.trained);
     line.result["members"] = json!(recipe.members);
     line.result["peak_bytes"] = json!(crate::report::peak_bytes());
     line.result["kept"] = json!(outcome.members.iter().map(|member| &member.model).collect::<Vec<_>>());
     line.others.extend(outcome.others.iter().map(of));
-    let published = recipe.published.iter();
-    line.others.extend(published.map(|row| json!({"kind": "published", "model": row.model, "metrics": row.metrics})));
+    line.others.extend(figures::published_rows(&recipe.published));
     line
 }
 
@@ -77,7 +76,7 @@ fn rows(recipe: &FinetuneRecipe, outcome: &Outcome) -> String {
         "{}\n{}\n{} parameters trained in {:.0} s; {}",
         recipe.about,
         table(&header, &rows, &(2..header.len()).collect::<Vec<_>>()),
-        count(outcome.members.iter().map(|member| member.trained).sum::<usize>() as u64),
+        count((outcome.trained * outcome.members.len()) as u64),
         outcome.members.iter().map(|member| member.seconds).sum::<f64>(),
         result.test.protocol
     )

@@ -7,7 +7,7 @@ use crate::pipeline;
 use crate::progress::Progress;
 use crate::recipe::{Content, Recipe};
 use crate::report::say;
-use crate::site::Site;
+use crate::site::{Site, data_of};
 use crate::stages::arrivals::Arrivals;
 use crate::stages::cold::cold;
 use std::time::Instant;
@@ -21,9 +21,7 @@ pub fn run(args: &ReproduceArgs) -> anyhow::Result<()> {
         Some(path) => Recipe { name: args.name.clone(), ..Recipe::read(path)? },
         None => Recipe::built_in(&args.name)?,
     };
-    // Both `--data DIR/beauty` and the folder above it are what people type.
-    let below = args.data.join(&args.name);
-    let data = if below.is_dir() { below } else { args.data.clone() };
+    let data = data_of(args.data.clone(), &args.name);
     if args.cold {
         return cold_goods(&recipe, data, args.seed, args.json);
     }

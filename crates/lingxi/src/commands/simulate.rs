@@ -10,7 +10,7 @@ use crate::simulate::arms::{BASE, named, tradeoff, written};
 use crate::simulate::calibration::Degrees;
 use crate::simulate::run::{Outcome, mean_by_shopper};
 use crate::simulate::{Scale, Simulated, chart, simulate};
-use crate::site::Site;
+use crate::site::{Site, data_of};
 use crate::stages::arrivals::Arrivals;
 use lingxi_data::artefact::write_atomically;
 use lingxi_eval::calibration::Calibration;
@@ -36,7 +36,7 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         None => Recipe::built_in(&args.name)?,
     };
     let data = match &args.data {
-        Some(data) => Some(data.join(&args.name)).filter(|below| below.is_dir()).unwrap_or_else(|| data.clone()),
+        Some(data) => data_of(data.clone(), &args.name),
         None => crate::assets::ensure(&args.name, &progress)?,
     };
     let site = Site::new(data, args.seed, progress, false)?;

@@ -6,9 +6,9 @@ use crate::failure::UserError;
 use crate::finetune::recipe::FinetuneRecipe;
 use crate::pipeline;
 use crate::progress::Progress;
-use crate::recipe::Recipe;
+use crate::recipe::{self, Recipe};
 use crate::report::{self, ResultLine, duration, metric, say};
-use crate::site::Site;
+use crate::site::{Site, data_of};
 use crate::stages::arrivals::Arrivals;
 use crate::tune::behaviour::Shop;
 use crate::tune::log::Kept;
@@ -28,20 +28,17 @@ const SHOWN: usize = 20;
 /// # Errors
 /// A recipe without `[search]` or with one that does not fit it, data that cannot be used, a folder that cannot be written.
 pub fn run(args: &TuneArgs) -> Result<()> {
-    let text = std::fs::read_to_string(&args.recipe).map_err(|why| {
-        let message = format!("cannot read the recipe {}", args.recipe.display());
-        UserError::new(message, "check the path; recipes/ has examples").because(why)
-    })?;
+    let text = recipe::text_of(&args.recipe)?;
     // A recipe for fine-tuning is one that says how to tune.
     match text.parse::<toml::Table>() {
-        Ok(document) if document.contains_key("tuning") => of_texts(args, &document),
+        Ok(document) if document.contains_key("tuning") => of_texts(args, &text, &document),
         _ => of_shop(args, &text),
     }
 }
 
 fn of_shop(args: &TuneArgs, text: &str) -> Result<()> {
     let path = &args.recipe;
-    let recipe = Recipe::read(path)?;
+    let recipe = Recipe::parse(text, path)?;
     let document: toml::Table = text.parse().context("a recipe that was read before")?;
     let site = Site::new(data(args, &recipe.name), args.seed, Progress::new(args.json), false)?;
     let table = table_of(args, recipe.search.clone())?;
@@ -49,18 +46,17 @@ fn of_shop(args: &TuneArgs, text: &str) -> Result<()> {
     find(args, &recipe.name, &document, &table, (&shop, shop.key()))
 }
 
-fn of_texts(args: &TuneArgs, document: &toml::Table) -> Result<()> {
+fn of_texts(args: &TuneArgs, text: &str, document: &toml::Table) -> Result<()> {
     let path = &args.recipe;
-    let recipe = FinetuneRecipe::open(&path.to_string_lossy())?;
+    let recipe = FinetuneRecipe::parse(text, path)?;
     let site = Site::new(data(args, &recipe.name), args.seed, Progress::new(args.json), false)?;
     let texts = Texts::new(&recipe, path, &site);
     find(args, &recipe.name, document, &table_of(args, recipe.search.clone())?, (&texts, texts.key()))
 }
 
-/// Both `--data DIR/beauty` and the folder above it are what people type.
+/// The folder that was named, or the recipe's own.
 fn data(args: &TuneArgs, name: &str) -> PathBuf {
-    let named = args.data.clone().unwrap_or_else(|| folder_of(&args.recipe));
-    Some(named.join(name)).filter(|below| below.is_dir()).unwrap_or(named)
+    data_of(args.data.clone().unwrap_or_else(|| folder_of(&args.recipe)), name)
 }
 
 fn table_of(args: &TuneArgs, written: Option<SearchTable>) -> Result<SearchTable> {

@@ -3,7 +3,7 @@
 use super::texts::TextFiles;
 use super::wording::Wording;
 use crate::failure::UserError;
-use crate::recipe::Published;
+use crate::recipe::{Published, text_of};
 use crate::tune::SearchTable;
 use lingxi_content::finetune::{Head, Tuning};
 use lingxi_eval::intents::ThresholdRule;
@@ -129,12 +129,12 @@ impl FinetuneRecipe {
         if let Some((_, text)) = Self::BUILT_IN.iter().find(|(name, _)| *name == named) {
             return Self::parse(text, path);
         }
-        let text = std::fs::read_to_string(path).map_err(|why| {
+        if !path.exists() {
             let known = Self::BUILT_IN.map(|(name, _)| name).join(", ");
-            UserError::new(format!("cannot read the recipe {named}"), format!("name a file, or one of {known}"))
-                .because(why)
-        })?;
-        Self::parse(&text, path)
+            let message = format!("cannot read the recipe {named}: there is no such file");
+            return Err(UserError::new(message, format!("name a file, or one of {known}")).into());
+        }
+        Self::parse(&text_of(path)?, path)
     }
 
     /// Reads the text of a recipe; errors name `path`.

@@ -33,6 +33,8 @@ pub struct Outcome {
     pub others: Vec<Row>,
     /// The encoders with their heads.
     pub members: Vec<Learnt>,
+    /// Parameters that each of them trained.
+    pub trained: usize,
 }
 
 /// One way of answering.
@@ -49,8 +51,6 @@ pub struct Row {
 pub struct Learnt {
     /// Its directory.
     pub model: PathBuf,
-    /// Parameters that were trained.
-    pub trained: usize,
     /// Seconds of training; 0 if it was read back.
     pub seconds: f64,
 }
@@ -77,14 +77,14 @@ pub struct Work<'a> {
 /// Data, a model or a folder that cannot be used.
 pub fn run(recipe: &FinetuneRecipe, site: &Site) -> Result<Outcome> {
     let bench = Bench::new(recipe, site)?;
-    let base = directory(&recipe.base, site)?;
     let train = lessons(&bench.train, &bench.parts.train, bench.classes());
     let members = (0..recipe.members).map(|member| {
         let title = if recipe.members > 1 { format!("tune {}", member + 1) } else { "tune".to_owned() };
-        bench.learn(&title, &base, site.seed + member as u64, train.clone())
+        bench.learn(&title, bench.base(), site.seed + member as u64, train.clone())
     });
     let members = members.collect::<Result<Vec<_>>>()?;
-    let mut tuned = members.iter().map(|learnt| Ok(Tuned::load(&learnt.model)?.0)).collect::<Result<Vec<_>>>()?;
+    let mut tuned = load(&members)?;
+    let trained = tuned.first().map_or(0, Tuned::trained);
     let name = recipe.tuning.strategy.name();
     let result = bench.row(name, &tuned, &bench.test)?;
     let noisy: Vec<String> = (0u64..)
@@ -95,18 +95,17 @@ pub fn run(recipe: &FinetuneRecipe, site: &Site) -> Result<Outcome> {
     let mut others = vec![noisy];
     if let Some(distil) = &recipe.distil {
         let taught = bench.distil(distil, &members[0].model, &tuned, train)?;
-        let student = [Tuned::load(&taught.model)?.0];
+        let student = load(&[taught])?;
         others.push(bench.row(&format!("student of {} layers", distil.layers.len()), &student, &bench.test)?);
     }
     if let Some(prune) = recipe.prune {
-        let load = || members.iter().map(|learnt| Ok(Tuned::load(&learnt.model)?.0)).collect::<Result<Vec<_>>>();
         if prune.heads > 0 {
-            let mut fewer = load()?;
+            let mut fewer = load(&members)?;
             fewer.iter_mut().for_each(|tuned| tuned.prune_heads(prune.heads));
             others.push(bench.row(&format!("{name}, {} heads a layer silenced", prune.heads), &fewer, &bench.test)?);
         }
         if prune.weights > 0.0 {
-            let mut fewer = load()?;
+            let mut fewer = load(&members)?;
             fewer.iter_mut().for_each(|tuned| tuned.prune_weights(prune.weights));
             let title = format!("{name}, {:.0}% of weights zero", 100.0 * prune.weights);
             others.push(bench.row(&title, &fewer, &bench.test)?);
@@ -114,7 +113,7 @@ pub fn run(recipe: &FinetuneRecipe, site: &Site) -> Result<Outcome> {
     }
     tuned = tuned.into_iter().map(|tuned| tuned.in_numbers(Precision::Int8)).collect();
     others.push(bench.row(&format!("{name}, in bytes"), &tuned, &bench.test)?);
-    Ok(Outcome { result, others, members })
+    Ok(Outcome { result, others, members, trained })
 }
 
 /// Learns once with `share` of the passes and measures on validation. The test is not read, and the model is not kept.
@@ -129,11 +128,11 @@ pub fn validate(recipe: &FinetuneRecipe, share: f64, site: &Site) -> Result<Repo
     *epochs = ((*epochs as f64 * share).round() as usize).max(1);
     let bench = Bench::new(&recipe, site)?;
     let train = lessons(&bench.train, &bench.parts.train, bench.classes());
-    let learnt = bench.learn("trial", &directory(&recipe.base, site)?, site.seed, train)?;
-    let tuned = [Tuned::load(&learnt.model)?.0];
+    let learnt = [bench.learn("trial", bench.base(), site.seed, train)?];
+    let tuned = load(&learnt)?;
     let valid = bench.guesses(&tuned, &bench.valid, &bench.parts.valid.targets);
     let report = bench.report(recipe.tuning.strategy.name(), "validation", &valid, bench.rule().choose(&valid)?)?;
-    let folder = learnt.model.parent().unwrap_or(&learnt.model);
+    let folder = learnt[0].model.parent().unwrap_or(&learnt[0].model);
     std::fs::remove_dir_all(folder).map_err(|why| unwritable(folder, why))?;
     Ok(report)
 }
@@ -145,6 +144,8 @@ const MISTYPED: f64 = 0.02;
 struct Bench<'a> {
     recipe: &'a FinetuneRecipe,
     site: &'a Site,
+    /// Where the encoder is that all members begin with.
+    directory: PathBuf,
     encoder: BertEncoder,
     parts: Classes,
     train: Vec<Vec<u32>>,
@@ -156,15 +157,21 @@ impl<'a> Bench<'a> {
     fn new(recipe: &'a FinetuneRecipe, site: &'a Site) -> Result<Bench<'a>> {
         let mut parts = recipe.data.classes(&site.data, site.seed)?;
         site.progress.note(&parts.oddities.to_string());
+        let directory = directory(&recipe.base, site)?;
         if let Some(wording) = &recipe.wording {
-            wording.extend(&mut parts.train, &directory(&recipe.base, site)?, site)?;
+            wording.extend(&mut parts.train, &directory, site)?;
         }
-        let encoder = BertEncoder::load(&directory(&recipe.base, site)?, Precision::F32)?;
-        let mut bench = Bench { recipe, site, encoder, parts, train: vec![], valid: vec![], test: vec![] };
+        let encoder = BertEncoder::load(&directory, Precision::F32)?;
+        let mut bench = Bench { recipe, site, directory, encoder, parts, train: vec![], valid: vec![], test: vec![] };
         bench.train = bench.tokens(&bench.parts.train.texts);
         bench.valid = bench.tokens(&bench.parts.valid.texts);
         bench.test = bench.tokens(&bench.parts.test.texts);
         Ok(bench)
+    }
+
+    /// What members begin with, and what names its files.
+    fn base(&self) -> (&Path, Fingerprint) {
+        (&self.directory, self.encoder.revision())
     }
 
     fn classes(&self) -> usize {
@@ -175,14 +182,13 @@ impl<'a> Bench<'a> {
         texts.par_iter().map(|text| self.encoder.tokens_up_to(text, self.recipe.tuning.tokens)).collect()
     }
 
-    fn learn(&self, title: &str, base: &Path, seed: u64, train: Lessons) -> Result<Learnt> {
+    fn learn(&self, title: &str, base: (&Path, Fingerprint), seed: u64, train: Lessons) -> Result<Learnt> {
         let held = lessons(&self.valid, &self.parts.valid, self.classes());
-        let revision = Folder::read(base)?.revision;
         let work = Work {
             title,
             name: &self.recipe.name,
             tuning: &self.recipe.tuning,
-            base: (base, revision),
+            base,
             classes: &self.parts.names,
             seed,
         };
@@ -197,7 +203,7 @@ impl<'a> Bench<'a> {
             let logits = mean(teachers, &train.texts).into_iter().map(|p| p.max(1e-9).ln()).collect();
             *teacher = Some(Teacher { logits, temperature: distil.temperature, share: distil.share });
         }
-        self.learn("student", &base, self.site.seed, train)
+        self.learn("student", (&base, Folder::read(&base)?.revision), self.site.seed, train)
     }
 
     /// What models say together: the threshold by validation, the figures on `test`.
@@ -238,6 +244,10 @@ impl<'a> Bench<'a> {
         let config = EvalConfig { split: split.into(), protocol, seed: self.site.seed, ..EvalConfig::default() };
         Ok(measure(name, guesses, threshold, self.rule(), &config)?)
     }
+}
+
+fn load(learnt: &[Learnt]) -> Result<Vec<Tuned>> {
+    learnt.iter().map(|learnt| Ok(Tuned::load(&learnt.model)?.0)).collect()
 }
 
 /// Guesses by probabilities.
@@ -288,17 +298,16 @@ pub fn learn(work: &Work<'_>, learned: Lessons, held: Lessons, site: &Site) -> R
     let key = key(work, &learned, &held);
     let folder = site.cache.join("tuned").join(format!("{}-{key}", work.name));
     let model = folder.join("model");
-    let mut tutor = Tutor::new(work.base.0, work.tuning, learned, held, work.seed)?;
-    let trained = tutor.trained();
     if model.is_dir() {
-        return Ok(Learnt { model, trained, seconds: 0.0 });
+        return Ok(Learnt { model, seconds: 0.0 });
     }
+    let mut tutor = Tutor::new(work.base.0, work.tuning, learned, held, work.seed)?;
     let started = Instant::now();
     std::fs::create_dir_all(&folder).map_err(|why| unwritable(&folder, why))?;
     let best = train(work, &folder, &key, &mut tutor, site)?;
     let seconds = started.elapsed().as_secs_f64();
     keep(&tutor.tuned(&best), work, &folder)?;
-    Ok(Learnt { model, trained, seconds })
+    Ok(Learnt { model, seconds })
 }
 
 /// What the parameters are a function of.

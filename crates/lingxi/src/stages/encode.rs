@@ -29,10 +29,15 @@ pub struct Meaning {
 /// # Errors
 /// If the encoder cannot be fetched or read.
 pub fn encode(content: &Content, shop: &Shop, site: &Site) -> Result<Option<Meaning>> {
-    if content.encoder.is_empty() || shop.data.catalog.texts.iter().all(String::is_empty) {
+    if !reads(content, shop) {
         return Ok(None);
     }
     encode_by(&site.assets.ensure(&content.encoder, &site.progress)?, content, shop, site).map(Some)
+}
+
+/// Whether there is an encoder, and anything to read.
+pub fn reads(content: &Content, shop: &Shop) -> bool {
+    !content.encoder.is_empty() && shop.data.catalog.texts.iter().any(|text| !text.is_empty())
 }
 
 /// The same by the encoder in `directory`.
