@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ours against the peers: python3 bench/bench.py NAME [--quick] [--json]
 
-Each NAME is a module beside this file with a function `run(quick, say) -> list of cases`. This entry needs no package: it
+Each NAME is a module beside this file (time-to-quality is time_to_quality.py) with a function `run(quick, say) -> list of cases`. This entry needs no package: it
 makes a virtual environment of pinned peers (bench/requirements.txt) once, in $LINGXI_CACHE or ~/.cache/lingxi, and runs
 the module in it. A module runs ours and theirs in turns in one process tree, takes medians, and refuses to report when both
 did not do the same work to the same quality. With --json the last line is
@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-NAMES = sorted(path.stem for path in HERE.glob("*.py") if path.stem not in ("bench", "ours", "serving"))
+NAMES = sorted(path.stem.replace("_", "-") for path in HERE.glob("*.py") if path.stem not in ("bench", "ours", "serving"))
 
 
 def environment() -> pathlib.Path:
@@ -54,7 +54,7 @@ def main() -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
-    cases = importlib.import_module(args.name).run(args.quick, say)
+    cases = importlib.import_module(args.name.replace("-", "_")).run(args.quick, say)
     ratio = min(case["ratio"] for case in cases)
     for case in cases:
         print(

@@ -40,8 +40,9 @@ def pairs_of(name: str) -> np.ndarray:
     return np.unique(np.stack([users, items], 1), axis=0)
 
 
-def recbole(pairs: np.ndarray):
-    """RecBole's trainer on exactly these pairs: a function that runs one epoch and returns its mean loss."""
+def recbole_trainer(pairs: np.ndarray):
+    """RecBole's trainer on these pairs: a function that runs one epoch and returns its mean loss, the model, and the rows of the
+    model's shoppers and items in the order of ours."""
     folder = pathlib.Path(tempfile.mkdtemp()) / "pairs"
     folder.mkdir()
     lines = ["user_id:token\titem_id:token", *(f"{u}\t{i}" for u, i in pairs)]
@@ -64,9 +65,13 @@ def recbole(pairs: np.ndarray):
     logging.disable(logging.WARNING)
     config = Config(model="LightGCN", dataset="pairs", config_dict=settings)
     train, _, _ = data_preparation(config, create_dataset(config))
-    trainer = Trainer(config, LightGCN(config, train.dataset))
+    data = train.dataset
+    model = LightGCN(config, data)
+    trainer = Trainer(config, model)
     epoch = iter(range(1_000_000))
-    return lambda: trainer._train_epoch(train, next(epoch), show_progress=False) / len(train)
+    tokens = [[str(i) for i in range(pairs[:, column].max() + 1)] for column in (0, 1)]
+    rows = [[data.field2token_id[field].get(token, 0) for token in of] for field, of in zip(("user_id", "item_id"), tokens)]
+    return lambda: trainer._train_epoch(train, next(epoch), show_progress=False) / len(train), model, rows
 
 
 class Plain(torch.nn.Module):
@@ -125,7 +130,7 @@ def one_data_set(name: str, runs: int, say) -> list:
     pairs = pairs_of(name)
     say(f"{name}: {pairs[:, 0].max() + 1} shoppers, {pairs[:, 1].max() + 1} items, {len(pairs)} pairs")
     layout, plain = fastest_plain(pairs, say)
-    theirs = {"RecBole 1.2.1": recbole(pairs), f"torch.sparse ({layout}), autograd": plain.epoch}
+    theirs = {"RecBole 1.2.1": recbole_trainer(pairs)[0], f"torch.sparse ({layout}), autograd": plain.epoch}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         pairs.astype("<u4").tofile(folder / "pairs.u32")

@@ -187,6 +187,10 @@ pub fn choose_weights(
         }
     };
     let metric = |weights: &[f32]| {
+        // No model at all would leave the order of ids, which may know what is popular.
+        if weights.iter().all(|weight| *weight == 0.0) {
+            return f64::NEG_INFINITY;
+        }
         // Summed in the order of the cases, so that the result does not depend on the number of threads.
         let each: Vec<f64> = tables.par_iter().map(|t| t.ndcg(weights, search.k)).collect();
         each.iter().sum::<f64>() / each.len() as f64
@@ -360,6 +364,14 @@ mod tests {
         assert_eq!(chosen.alone, [0.0, 0.0]);
         assert_eq!(chosen.ndcg, 1.0);
         assert!((chosen.weights.iter().sum::<f32>() - 1.0).abs() < 1e-6 && chosen.weights.iter().all(|w| *w > 0.0));
+    }
+
+    #[test]
+    fn a_model_that_is_worse_than_the_order_of_ids_is_still_chosen_over_no_model_at_all() {
+        let worst: Arc<dyn Score> = Arc::new(Fixed("w", vec![0.0, 1.0, 2.0, 3.0]));
+        let case = ValidationCase { context: NOBODY, relevant: &[ItemId(0)], hidden: &[] };
+        let search = WeightSearch { k: 2, candidates: 4, ..Default::default() };
+        assert_eq!(choose_weights(&[worst], &[case], &search).unwrap().weights, [1.0]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What do many shoppers take? Overall, lately, and within the categories that this shopper likes.
 //!
-//! Shapes: `n` items, `c` categories. For an item `i` of category `k`, with `a(i)` the number of events on it and
-//! `r(i) = sum over its events of 2^(-age / half-life)`, age counted back from the last training event:
+//! Shapes: `n` items, `c` categories. For an item `i` of category `k`, with `a(i)` the number of events on it (each with the weight
+//! of its kind) and `r(i) = sum over its events of 2^(-age / half-life)`, age counted back from the last training event:
 //!
 //! `score(u, i) = overall * f(a(i)) + recent * f(r(i)) + category * taste(u, k) * f_k(a(i))`
 //!
@@ -35,7 +35,7 @@ pub struct PopularityConfig {
     pub category: f32,
     /// An event counts half after so many days; default 30. Only for sources with real time.
     pub half_life_days: f32,
-    /// How the history is weighed for the taste in categories.
+    /// How the history is weighed for the taste in categories; the weights of kinds count in every part.
     pub history: HistoryWeights,
 }
 
@@ -102,8 +102,9 @@ pub fn fit(config: &PopularityConfig, events: &Events<'_>, category: &[Option<Ca
     let last = events.iter().map(|e| e.at).max().unwrap_or(0);
     let (mut overall, mut recent) = (vec![0f64; n], vec![0f64; n]);
     for event in events.iter() {
-        overall[event.item.index()] += 1.0;
-        recent[event.item.index()] += (-((last - event.at) as f64) / half_life).exp2();
+        let weight = f64::from(config.history.kind(event.kind));
+        overall[event.item.index()] += weight;
+        recent[event.item.index()] += weight * (-((last - event.at) as f64) / half_life).exp2();
     }
     let mut largest: HashMap<u32, f64> = HashMap::new();
     for (&code, &count) in category.iter().zip(&overall) {

@@ -278,9 +278,15 @@ pub struct ReproduceArgs {
     /// Goods that nobody took: a seeded 20% leave training; where there is text
     #[arg(long)]
     pub cold: bool,
+    /// What each part of the recipe gives: without each of its [[ablation]] tables
+    #[arg(long, conflicts_with = "cold")]
+    pub ablation: bool,
     /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Measure with so many seeds from --seed on, and tell their mean and spread
+    #[arg(long, default_value_t = 1, conflicts_with = "ablation", value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub seeds: u64,
     /// Print one JSON line on stdout, no progress
     #[arg(long)]
     pub json: bool,

@@ -161,7 +161,7 @@ fn ratings_table(reports: &[Report]) -> String {
 }
 
 /// The figures with a column: those that the published rows have, or the accuracy at the main cut-off.
-fn columns(recipe: &Recipe) -> Vec<String> {
+pub fn columns(recipe: &Recipe) -> Vec<String> {
     let mut keys: Vec<String> = recipe.published.iter().flat_map(|row| row.metrics.keys().cloned()).collect();
     keys.sort();
     keys.dedup();

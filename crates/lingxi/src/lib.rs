@@ -71,3 +71,4 @@ pub mod failure;
 pub mod figures;
 pub mod progress;
 pub mod report;
+pub mod reproduce;

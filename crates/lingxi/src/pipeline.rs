@@ -93,7 +93,11 @@ pub fn evaluate(recipe: &Recipe, read: &Read, site: &Site) -> Result<Evaluated> 
     Ok(Evaluated { choice, measured, fitted })
 }
 
-fn evaluate_anew(recipe: &Recipe, read: &Read, site: &Site) -> Result<(Choice, Measured, Option<Fitted>)> {
+/// The same without the shelf's choice and figures: the lists behind the figures are there to be compared.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub fn evaluate_anew(recipe: &Recipe, read: &Read, site: &Site) -> Result<(Choice, Measured, Option<Fitted>)> {
     let division = divide(recipe, &read.shop.data, site.seed)?;
     let key = Fingerprint::of_json(&(read.shop.place.key, &division.protocol, site.seed));
     let (catalog, meaning) = (&read.shop.data.catalog, read.meaning.as_ref());

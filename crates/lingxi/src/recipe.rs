@@ -4,11 +4,14 @@
 //! and under which rules they serve. It is part of every artefact's fingerprint. Unknown keys are errors: a setting that is
 //! spelled wrong must not silently keep its default.
 
+pub mod ablation;
+
 use crate::failure::UserError;
 use crate::generate::Generate;
 use crate::learner::LearnConfig;
 use crate::stages::tune::TuneGoods;
 use crate::tune::SearchTable;
+use ablation::Ablation;
 use lingxi_behaviour::alignment::AlignmentConfig;
 use lingxi_behaviour::blend::WeightSearch;
 use lingxi_behaviour::graph::{GatConfig, GcnConfig, JointConfig, LightGcnConfig, SpectralConfig};
@@ -66,6 +69,9 @@ pub struct Recipe {
     /// Published figures under the same protocol, printed above ours.
     #[serde(default)]
     pub published: Vec<Published>,
+    /// Parts that `lingxi reproduce --ablation` takes away, one at a time; nothing else reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ablation: Vec<Ablation>,
     /// What `lingxi tune` may try; nothing else reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchTable>,
@@ -325,6 +331,14 @@ impl Recipe {
         if let Some((key, expected, got)) = self.content.tune.as_ref().and_then(TuneGoods::wrong) {
             return refuse(key, expected, got);
         }
+        if self.content.tune.is_some() && self.turns().len() > 1 {
+            let expected =
+                "no [content.tune] where split is k-fold: the encoder would have learnt what other folds ask";
+            return refuse("content.tune", expected, "both".into());
+        }
+        for part in &self.ablation {
+            part.of(self)?;
+        }
         if self.data.events.is_empty() {
             return refuse("data.events", "at least one [[data.events]] table with a path", "none".into());
         }
@@ -401,5 +415,13 @@ mod tests {
         assert!(refused("name = \"a\"\n[data]\n").contains("data.events"));
         let text = "name = \"a\"\n[data]\n[[data.events]]\npath = \"x\"\n[evaluate]\nmain = \"ndcg@7\"\n";
         assert!(refused(text).contains("evaluate.main"));
+    }
+
+    #[test]
+    fn an_encoder_that_learns_from_shoppers_is_not_measured_by_folds() {
+        let text =
+            "name = \"a\"\n[data]\n[[data.events]]\npath = \"x\"\n[content.tune]\n[split]\nby = \"k_fold\"\nk = 3\n";
+        let why = Recipe::parse(text, Path::new("shop.toml")).unwrap_err().to_string();
+        assert!(why.contains("content.tune: expected no [content.tune]"), "{why}");
     }
 }
