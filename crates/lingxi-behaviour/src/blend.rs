@@ -11,6 +11,7 @@
 //! each case, and NDCG is computed among those.
 
 use crate::error::{BehaviourError, Result, require};
+use crate::long_tail::LongTail;
 use lingxi_data::{Context, Contribution, ItemId, Score};
 use lingxi_kernels::top_k;
 use rand::{RngExt, SeedableRng};
@@ -118,6 +119,8 @@ pub struct WeightSearch {
     pub negatives: Option<usize>,
     /// Seed of the draw; default 1.
     pub seed: u64,
+    /// Lift rare goods until they have the share of the places that they have of what is taken; default no.
+    pub long_tail: bool,
 }
 
 impl Default for WeightSearch {
@@ -129,6 +132,7 @@ impl Default for WeightSearch {
             rounds: 4,
             negatives: None,
             seed: 1,
+            long_tail: false,
         }
     }
 }
@@ -179,13 +183,7 @@ pub fn choose_weights(
             remedy: "hold out more events for validation, or give the weights in the recipe",
         });
     }
-    let tables: Vec<CaseTable> = match search.negatives {
-        None => cases.chunks(CHUNK).flat_map(|chunk| collect_chunk(models, chunk, n, search.candidates)).collect(),
-        Some(count) => {
-            let among = |(at, case)| table(models, drawn(case, n, count, search.seed, at as u64), case);
-            cases.par_iter().enumerate().map(among).collect()
-        }
-    };
+    let tables = tables(models, cases, search, n);
     let metric = |weights: &[f32]| {
         // No model at all would leave the order of ids, which may know what is popular.
         if weights.iter().all(|weight| *weight == 0.0) {
@@ -203,6 +201,59 @@ pub fn choose_weights(
         weights.iter_mut().for_each(|w| *w /= total);
     }
     Ok(ChosenWeights { weights, ndcg, alone })
+}
+
+/// How rare goods are lifted, and the share of the places that they had without it, have with it, and should have.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TailLift {
+    /// What is added to the score of each rare item.
+    pub lift: f32,
+    /// Their share of the first `k` places without a lift.
+    pub before: f64,
+    /// With it.
+    pub after: f64,
+    /// Their share of what is taken.
+    pub taken: f64,
+}
+
+/// No lift is larger than this; scores are around one.
+const MOST_LIFT: f32 = 8.0;
+/// Halvings of the range of lifts: down to the precision of scores.
+const HALVINGS: usize = 24;
+
+/// The lift with which rare goods have the share of the first `k` places that they have of the relevant items of `cases`.
+/// `parts` are the models of the blend with their weights; `tail` says which goods are rare.
+///
+/// # Errors
+/// [`BehaviourError::Input`] if there is no model or they know different numbers of items.
+pub fn calibrate_tail(
+    parts: &[(Arc<dyn Score>, f32)],
+    tail: &LongTail,
+    cases: &[ValidationCase<'_>],
+    search: &WeightSearch,
+) -> Result<TailLift> {
+    let mut models: Vec<Arc<dyn Score>> = parts.iter().map(|(model, _)| model.clone()).collect();
+    models.push(Arc::new(tail.lifted(1.0)));
+    let n = same_items(models.iter().map(AsRef::as_ref))?;
+    let tables = tables(&models, cases, search, n);
+    let weights: Vec<f32> = parts.iter().map(|(_, weight)| *weight).chain([0.0]).collect();
+    let shown = |lift: f32| {
+        let weights = [&weights[..parts.len()], &[lift]].concat();
+        let counts: Vec<(usize, usize)> =
+            tables.par_iter().map(|table| table.rare_places(&weights, search.k)).collect();
+        let (rare, all) = counts.iter().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+        rare as f64 / all.max(1) as f64
+    };
+    let relevant = || cases.iter().flat_map(|case| case.relevant);
+    let taken = relevant().filter(|item| tail.is_rare(**item)).count() as f64 / relevant().count().max(1) as f64;
+    // The share of rare goods grows with the lift.
+    let (mut low, mut high) = (-MOST_LIFT, MOST_LIFT);
+    for _ in 0..HALVINGS {
+        let middle = 0.5 * (low + high);
+        if shown(middle) < taken { low = middle } else { high = middle }
+    }
+    Ok(TailLift { lift: high, before: shown(0.0), after: shown(high), taken })
 }
 
 fn unit(n: usize, at: usize) -> Vec<f32> {
@@ -247,14 +298,36 @@ struct CaseTable {
 }
 
 impl CaseTable {
-    fn ndcg(&self, weights: &[f32], k: usize) -> f64 {
+    /// How many of the first `k` places are of rare goods, and how many there are; the last model knows rare goods.
+    fn rare_places(&self, weights: &[f32], k: usize) -> (usize, usize) {
+        let ranked = top_k(&self.weighed(weights), k);
+        let rare = |place: &&(u32, f32)| self.scores[(place.0 as usize + 1) * self.models - 1] > 0.0;
+        (ranked.iter().filter(rare).count(), ranked.len())
+    }
+
+    fn weighed(&self, weights: &[f32]) -> Vec<f32> {
         let blend = |row: &[f32]| row.iter().zip(weights).map(|(s, w)| s * w).sum::<f32>();
-        let scores: Vec<f32> = self.scores.chunks(self.models).map(blend).collect();
+        self.scores.chunks(self.models).map(blend).collect()
+    }
+
+    fn ndcg(&self, weights: &[f32], k: usize) -> f64 {
+        let scores = self.weighed(weights);
         let discount = |rank: usize| 1.0 / ((rank + 2) as f64).log2();
         let ranked = top_k(&scores, k);
         let gain = ranked.iter().enumerate().filter(|(_, (i, _))| self.relevant[*i as usize]);
         let ideal: f64 = (0..self.relevant.iter().filter(|r| **r).count().min(k)).map(discount).sum();
         if ideal == 0.0 { 0.0 } else { gain.map(|(rank, _)| discount(rank)).sum::<f64>() / ideal }
+    }
+}
+
+/// The tables of all cases, over `n` items.
+fn tables(models: &[Arc<dyn Score>], cases: &[ValidationCase<'_>], search: &WeightSearch, n: usize) -> Vec<CaseTable> {
+    match search.negatives {
+        None => cases.chunks(CHUNK).flat_map(|chunk| collect_chunk(models, chunk, n, search.candidates)).collect(),
+        Some(count) => {
+            let among = |(at, case)| table(models, drawn(case, n, count, search.seed, at as u64), case);
+            cases.par_iter().enumerate().map(among).collect()
+        }
     }
 }
 
@@ -372,6 +445,22 @@ mod tests {
         let case = ValidationCase { context: NOBODY, relevant: &[ItemId(0)], hidden: &[] };
         let search = WeightSearch { k: 2, candidates: 4, ..Default::default() };
         assert_eq!(choose_weights(&[worst], &[case], &search).unwrap().weights, [1.0]);
+    }
+
+    #[test]
+    fn rare_goods_are_lifted_until_they_have_their_share_of_the_places() {
+        // Item 0 is taken by everybody and is first; half of the cases ask for rare item 1, which is second.
+        let model: Arc<dyn Score> = Arc::new(Fixed("a", vec![3.0, 2.0, 1.0, 0.5, 0.0]));
+        let other: Arc<dyn Score> = Arc::new(Fixed("b", vec![1.0, 0.0, 0.0, 0.0, 0.0]));
+        let tail = LongTail::new(&[9, 1, 1, 1, 1], 0.0);
+        let case = |item: &'static [ItemId]| ValidationCase { context: NOBODY, relevant: item, hidden: &[] };
+        let search = WeightSearch { k: 2, candidates: 5, ..Default::default() };
+        let parts = [(model, 1.0), (other, 0.5)];
+        let even = calibrate_tail(&parts, &tail, &[case(&[ItemId(0)]), case(&[ItemId(1)])], &search).unwrap();
+        assert_eq!((even.before, even.after, even.taken), (0.5, 0.5, 0.5));
+        let all = calibrate_tail(&parts, &tail, &[case(&[ItemId(2)])], &search).unwrap();
+        assert_eq!((all.after, all.taken), (1.0, 1.0));
+        assert!((all.lift - 2.5).abs() < 1e-5, "item 2 passes item 0 at 3.5 - 1: {}", all.lift);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! again, [`item_model`] what is taken together, [`alignment`] what language says about behaviour (and so places shoppers
 //! and goods never seen), [`graph`] what the web of shoppers and goods says, [`knowledge`] what is known of goods besides,
 //! [`sequence`] what comes next after what was done last, [`nearest`] what reads alike, [`trend`] what
-//! is taken at the moment, [`blend`] adds them with weights chosen on validation. [`rating`] stands aside: it predicts the
+//! is taken at the moment, [`blend`] adds them with weights chosen on validation, [`long_tail`] gives rare goods their share. [`rating`] stands aside: it predicts the
 //! stars that a shopper would give and ranks nothing.
 //!
 //! Every score is of a magnitude around one by the model's own constant, never by the candidates of one request, so that
@@ -21,6 +21,7 @@ pub mod habit;
 pub mod history;
 pub mod item_model;
 pub mod knowledge;
+pub mod long_tail;
 pub mod nearest;
 pub mod pairs;
 pub mod popularity;

@@ -14,6 +14,7 @@ const SHOWN_GROUPS: usize = 12;
 pub fn line(command: &'static str, name: &str, measured: &Measured) -> ResultLine<Value> {
     let mut line = ResultLine::new(command, Some(name), json!(&measured.result));
     line.result["weights"] = measured.weights.iter().map(|(name, w)| json!({ "model": name, "weight": w })).collect();
+    line.result["long_tail"] = json!(measured.tail);
     line.others.extend(measured.models.iter().map(|r| as_row("model", r)));
     line.others.extend(measured.protocols.iter().map(|r| as_row("protocol", r)));
     line.others.extend(measured.ratings.iter().map(|r| as_row("ratings", r)));
@@ -139,6 +140,13 @@ pub fn table(recipe: &Recipe, measured: &Measured) -> String {
     if !measured.weights.is_empty() {
         let weights: Vec<String> = measured.weights.iter().map(|(name, w)| format!("{name} {w:.2}")).collect();
         out += &format!("\nweights, chosen on validation: {}\n", weights.join(", "));
+    }
+    if let Some(tail) = measured.tail {
+        let [before, after, taken] = [tail.before, tail.after, tail.taken].map(|share| 100.0 * share);
+        out += &format!(
+            "rare goods, lifted by {:.3}: {after:.1}% of the places on validation ({before:.1}% before), {taken:.1}% of what is taken\n",
+            tail.lift
+        );
     }
     if let Some((against, test)) = measured.tests.iter().min_by(|a, b| a.1.difference.total_cmp(&b.1.difference)) {
         out += &format!(

@@ -123,7 +123,7 @@ pub fn publish(recipe: &Recipe, read: Read, evaluated: &Evaluated, site: &Site) 
     let fitted = fit(&recipe.models, evaluated.choice.item.as_ref(), evaluated.fitted.as_ref(), all, site)?;
     let indexes = index(meaning.as_ref(), &fitted, key, site)?;
     let recall = Arc::new(recall(&fitted, &indexes, meaning.as_ref().map(|m| &m.vectors)));
-    let score = Arc::new(Blend::new(evaluated.choice.weigh(fitted.rows()))?);
+    let score = Arc::new(Blend::new(evaluated.choice.weigh(&fitted))?);
     let figures = json!(figures::line_with_published("evaluate", recipe, &evaluated.measured));
     let tastes = tastes(&recipe.serve.interests, &shop, key, site)?;
     let words = WordIndex::new(&shop.data.catalog.texts);

@@ -5,8 +5,9 @@ use crate::recipe::Recipe;
 use crate::site::Site;
 use crate::stages::fit::{Fitted, Lessons, Named, fit, fit_item};
 use anyhow::Result;
-use lingxi_behaviour::blend::{ChosenWeights, ValidationCase, choose_weights};
+use lingxi_behaviour::blend::{ChosenWeights, TailLift, ValidationCase, calibrate_tail, choose_weights};
 use lingxi_behaviour::item_model::ItemModelConfig;
+use lingxi_behaviour::long_tail::LongTail;
 use lingxi_data::Score;
 use lingxi_data::split::Holdout;
 use lingxi_eval::cases;
@@ -26,14 +27,26 @@ pub struct Choice {
     pub models: Vec<String>,
     /// One weight per model, and the figures on validation.
     pub weights: ChosenWeights,
+    /// How rare goods are lifted, where the recipe asks for it.
+    #[serde(default)]
+    pub tail: Option<TailLift>,
 }
 
 impl Choice {
-    /// Each model with its weight; models of weight zero are left out.
-    pub fn weigh(&self, rows: Vec<Named>) -> Vec<(Arc<dyn Score>, f32)> {
-        let weighed = rows.into_iter().zip(&self.weights.weights).map(|(row, weight)| (row.model, *weight));
-        weighed.filter(|(_, weight)| *weight > 0.0).collect()
+    /// Each model with its weight, and the lift of rare goods; models of weight zero are left out.
+    pub fn weigh(&self, fitted: &Fitted) -> Vec<(Arc<dyn Score>, f32)> {
+        let mut parts = weighed(fitted.rows(), &self.weights.weights);
+        parts.extend(
+            self.tail
+                .map(|tail| -> (Arc<dyn Score>, f32) { (Arc::new(LongTail::new(&fitted.counts, tail.lift)), 1.0) }),
+        );
+        parts
     }
+}
+
+fn weighed(rows: Vec<Named>, weights: &[f32]) -> Vec<(Arc<dyn Score>, f32)> {
+    let weighed = rows.into_iter().zip(weights).map(|(row, weight)| (row.model, *weight));
+    weighed.filter(|(_, weight)| *weight > 0.0).collect()
 }
 
 /// Fits on training, chooses on validation. Returns the choice and the models fitted on training.
@@ -52,9 +65,17 @@ pub fn choose(recipe: &Recipe, train: Lessons<'_>, valid: &Holdout, site: &Site)
     let models: Vec<Arc<dyn Score>> = rows.iter().map(|row| row.model.clone()).collect();
     let stage = site.progress.stage("choose", Some(cases.len() as u64), Unit::Of("validation cases"));
     let weights = choose_weights(&models, &cases, &recipe.blend)?;
+    let names = rows.iter().map(|row| row.name.clone()).collect();
+    let tail = match recipe.blend.long_tail {
+        true => {
+            let rare = LongTail::new(&fitted.counts, 0.0);
+            Some(calibrate_tail(&weighed(rows, &weights.weights), &rare, &cases, &recipe.blend)?)
+        }
+        false => None,
+    };
     stage.set(cases.len() as u64);
     stage.finish("");
-    Ok((Choice { item, models: rows.into_iter().map(|row| row.name).collect(), weights }, fitted))
+    Ok((Choice { item, models: names, weights, tail }, fitted))
 }
 
 /// Reads a choice that [`save`] wrote.

@@ -67,6 +67,8 @@ pub struct Fitted {
     pub web: Vec<Named>,
     /// How the models that learn in steps came to what they know.
     pub curves: Vec<Curve>,
+    /// How often each item was taken in what they learned from.
+    pub counts: Vec<u32>,
 }
 
 /// A figure over the steps of training.
@@ -121,7 +123,8 @@ pub fn fit(
     let web = fit_web(models, lessons, site)?;
     let (sequence, sequence_curve) = sequence.unzip();
     let curves = curve.into_iter().chain(sequence_curve).collect();
-    Ok(Fitted { popularity, habit, item, alignment, sequence, web, curves })
+    let counts = lessons.events.for_purpose(Purpose::Training).item_counts();
+    Ok(Fitted { popularity, habit, item, alignment, sequence, web, curves, counts })
 }
 
 /// The three baselines that everyone must beat. Fitted in a moment, so they are not kept.

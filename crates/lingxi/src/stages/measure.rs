@@ -8,7 +8,7 @@ use crate::stages::divide::Division;
 use crate::stages::encode::Meaning;
 use crate::stages::fit::{Fitted, Named};
 use anyhow::Result;
-use lingxi_behaviour::blend::Blend;
+use lingxi_behaviour::blend::{Blend, TailLift};
 use lingxi_behaviour::rating::{self, RatingConfig};
 use lingxi_data::ingest::Ingested;
 use lingxi_data::split::{HeldCase, Holdout, SplitConfig};
@@ -46,6 +46,9 @@ pub struct Measured {
     pub ratings: Vec<Report>,
     /// Weight of each model in the blend.
     pub weights: Vec<(String, f32)>,
+    /// How rare goods are lifted in it, with their shares on validation.
+    #[serde(default)]
+    pub tail: Option<TailLift>,
 }
 
 impl Measured {
@@ -90,7 +93,7 @@ pub fn measure(
     let counts = lessons.item_counts();
     let goods = Goods { counts: Some(&counts), vectors: meaning.map(|m| m.vectors.as_ref()) };
     let run = Run { recipe, division, goods, site };
-    let blend = Named { name: BLEND.into(), model: Arc::new(Blend::new(choice.weigh(fitted.rows()))?) };
+    let blend = Named { name: BLEND.into(), model: Arc::new(Blend::new(choice.weigh(fitted))?) };
     let (asked, main) = run.asked(0);
     let models = fitted.rows().iter().map(|row| run.evaluate(row, &asked, &main)).collect::<Result<Vec<_>>>()?;
     let mut result = run.evaluate(&blend, &asked, &main)?;
@@ -113,7 +116,7 @@ pub fn measure(
         None => Vec::new(),
     };
     let weights = choice.models.iter().cloned().zip(choice.weights.weights.iter().copied()).collect();
-    Ok(Measured { result, models, protocols, slices, tests, ratings, weights })
+    Ok(Measured { result, models, protocols, slices, tests, ratings, weights, tail: choice.tail })
 }
 
 struct Run<'a> {

@@ -61,7 +61,7 @@ impl<'a> Shop<'a> {
         let (catalog, knowledge) = (&shop.data.catalog, &shop.data.knowledge);
         let lessons = Lessons { events: train, catalog, knowledge, meaning: self.read.meaning.as_ref(), key };
         let (choice, fitted) = choose(recipe, lessons, valid, &self.site)?;
-        let blend = Blend::new(choice.weigh(fitted.rows()))?;
+        let blend = Blend::new(choice.weigh(&fitted))?;
         let mask = &recipe.evaluate.masks[0];
         let main = &recipe.evaluate.main;
         let cut = main.rsplit('@').next().and_then(|k| k.parse().ok()).unwrap_or(10);

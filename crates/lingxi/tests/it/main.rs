@@ -29,6 +29,7 @@ mod proof;
 mod python;
 mod reasons;
 mod rebuild;
+mod reproduce;
 mod shaping;
 mod shop;
 mod simulate;
