@@ -14,6 +14,7 @@ const SHOWN_GROUPS: usize = 12;
 pub fn line(command: &'static str, name: &str, measured: &Measured) -> ResultLine<Value> {
     let mut line = ResultLine::new(command, Some(name), json!(&measured.result));
     line.result["weights"] = measured.weights.iter().map(|(name, w)| json!({ "model": name, "weight": w })).collect();
+    line.result["draws"] = json!(measured.draws);
     line.result["long_tail"] = json!(measured.tail);
     line.others.extend(measured.models.iter().map(|r| as_row("model", r)));
     line.others.extend(measured.protocols.iter().map(|r| as_row("protocol", r)));
@@ -121,6 +122,10 @@ pub fn table(recipe: &Recipe, measured: &Measured) -> String {
         first.cases, first.seed
     );
     out += &rows_as_table(&header, &rows, &numbers);
+    if !measured.draws.is_empty() {
+        let each: Vec<String> = measured.draws.iter().map(|x| metric(*x)).collect();
+        out += &format!("{} by draw: {}\n", recipe.evaluate.main, each.join(", "));
+    }
     for report in &measured.protocols {
         let row = ours(report, "blend", recipe, &shown);
         out += &format!("\n{}\n{}", report.protocol, rows_as_table(&header, &[row], &numbers));

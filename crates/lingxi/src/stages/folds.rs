@@ -24,6 +24,7 @@ impl Measured {
             slices: Vec::new(),
             tests: Vec::new(),
             weights: Vec::new(),
+            draws: Vec::new(),
             tail: None,
         }
     }

@@ -46,6 +46,9 @@ pub struct Measured {
     pub ratings: Vec<Report>,
     /// Weight of each model in the blend.
     pub weights: Vec<(String, f32)>,
+    /// The main figure by draw of negatives, where a published protocol demands them.
+    #[serde(default)]
+    pub draws: Vec<f64>,
     /// How rare goods are lifted in it, with their shares on validation.
     #[serde(default)]
     pub tail: Option<TailLift>,
@@ -106,9 +109,11 @@ pub fn measure(
         let (asked, config) = run.asked(mask);
         protocols.push(run.evaluate(&blend, &asked, &config)?);
     }
+    let mut draws = Vec::new();
     if let Some(negatives) = recipe.evaluate.negatives {
         // The published protocol leads, the full ranking stands beside it.
-        let sampled = run.sampled(&blend, &asked, &main, negatives)?;
+        let (sampled, each) = run.sampled(&blend, &asked, &main, negatives)?;
+        draws = each;
         protocols.push(std::mem::replace(&mut result, sampled));
     }
     let ratings = match &recipe.models.rating {
@@ -116,7 +121,7 @@ pub fn measure(
         None => Vec::new(),
     };
     let weights = choice.models.iter().cloned().zip(choice.weights.weights.iter().copied()).collect();
-    Ok(Measured { result, models, protocols, slices, tests, ratings, weights, tail: choice.tail })
+    Ok(Measured { result, models, protocols, slices, tests, ratings, weights, draws, tail: choice.tail })
 }
 
 struct Run<'a> {
@@ -151,24 +156,29 @@ impl<'a> Run<'a> {
         Ok(report)
     }
 
-    /// The mean over several draws of negatives; the first draw's intervals, and the spread of the draws in the protocol.
-    fn sampled(&self, row: &Named, asked: &[Case<'_>], config: &EvalConfig, negatives: usize) -> Result<Report> {
+    /// The mean over several draws of negatives with the first draw's intervals, and the main figure of each draw.
+    fn sampled(
+        &self,
+        row: &Named,
+        asked: &[Case<'_>],
+        config: &EvalConfig,
+        negatives: usize,
+    ) -> Result<(Report, Vec<f64>)> {
         let draws = self.recipe.evaluate.draws.max(1);
         let mut reports = Vec::with_capacity(draws);
         for draw in 0..draws as u64 {
             let config = EvalConfig { seed: config.seed + draw, ..config.clone() };
             reports.push(evaluate_sampled(row.model.as_ref(), asked, negatives, &self.goods, &config, &mut |_, _| {})?);
         }
-        let main = &self.recipe.evaluate.main;
         let of = |metric: &str| reports.iter().map(|r| r.metrics[metric]).collect::<Vec<_>>();
-        let spread = of(main).iter().fold((f64::MAX, f64::MIN), |(low, high), x| (low.min(*x), high.max(*x)));
         let mut mean = reports[0].clone();
         mean.model.clone_from(&row.name);
         for (metric, value) in &mut mean.metrics {
             *value = of(metric).iter().sum::<f64>() / draws as f64;
         }
-        mean.protocol += &format!(", mean of {draws} draws ({main} from {:.4} to {:.4})", spread.0, spread.1);
-        Ok(mean)
+        mean.protocol += &format!(", mean of {draws} draws");
+        let each = of(&self.recipe.evaluate.main);
+        Ok((mean, each))
     }
 
     /// Errors of predicted ratings on the held-out events that are ratings, and those of the plain mean beside them.
