@@ -10,6 +10,7 @@ use lingxi_behaviour::{alignment, blend, item_model, popularity};
 use lingxi_data::{
     Context, Event, EventKind, Interactions, Interner, ItemId, ItemVectors, Provenance, Purpose, Score, UserId,
 };
+use lingxi_train::{Course, Step};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,11 +29,12 @@ fn main() -> Result<(), Failure> {
     let config = item_model::ItemModelConfig { l2: 300.0, history: history.clone(), ..Default::default() };
     let items = item_model::fit(&config, &events, Some(&vectors), &mut |_, _| {})?;
     let config = alignment::AlignmentConfig { text_dims: 16, steps: 100, history, ..Default::default() };
-    let aligned = alignment::fit(&config, &events, &vectors, 7, &mut |step| {
-        if let Some(loss) = step.held_out_loss {
+    let mut say = |step: Step| {
+        if let Some(loss) = step.held_out {
             println!("alignment: step {} of at most {}, held-out loss {loss:.3}", step.step, step.steps);
         }
-    })?;
+    };
+    let aligned = alignment::fit(&config, &events, &vectors, 7, &mut Course::heard(&mut say))?;
 
     let parts: Vec<(Arc<dyn Score>, f32)> =
         vec![(Arc::new(popular), 0.1), (Arc::new(items), 0.8), (Arc::new(aligned), 0.1)];

@@ -10,6 +10,7 @@ use lingxi_behaviour::graph::{LightGcnConfig, lightgcn, loss};
 use lingxi_behaviour::item_model::{self, ItemModelConfig};
 use lingxi_behaviour::sequence::{self, Input, Loss, SequenceConfig, TrainerConfig};
 use lingxi_data::{Event, EventKind, Events, Interactions, ItemId, Purpose, UserId};
+use lingxi_train::{Course, Step};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::time::Instant;
@@ -57,11 +58,12 @@ fn train_sequence(events: &Events<'_>) -> Result<(), Failure> {
         ..Default::default()
     };
     let begun = Instant::now();
-    sequence::fit(&config, events, None, 1, &mut |at| {
+    let mut say = |at: Step| {
         if at.step % 50 == 0 {
             eprintln!("step {} of {}, loss {:.3}, {:.0} s", at.step, at.steps, at.loss, begun.elapsed().as_secs_f64());
         }
-    })?;
+    };
+    sequence::fit(&config, events, None, 1, &mut Course::heard(&mut say))?;
     Ok(())
 }
 
@@ -69,7 +71,7 @@ fn train_sequence(events: &Events<'_>) -> Result<(), Failure> {
 fn train_lightgcn(events: &Events<'_>) -> Result<(), Failure> {
     let batch = (events.len() / 8).clamp(1, 1 << 20);
     let training = Training { loss: loss::Loss::Bpr, epochs: 1, batch, held_out: 0.0, ..Default::default() };
-    lightgcn::fit(&LightGcnConfig { training, ..Default::default() }, events, 1, &mut |_| {})?;
+    lightgcn::fit(&LightGcnConfig { training, ..Default::default() }, events, 1, &mut Course::heard(&mut |_| {}))?;
     Ok(())
 }
 

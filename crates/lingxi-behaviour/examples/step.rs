@@ -6,6 +6,7 @@
 
 use lingxi_behaviour::sequence::{Input, Loss, SequenceConfig, TrainerConfig, fit};
 use lingxi_data::{Event, EventKind, Interactions, ItemId, Purpose, UserId};
+use lingxi_train::{Course, Step};
 use std::io::BufRead;
 use std::time::Instant;
 
@@ -46,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut lines = std::io::stdin().lock().lines();
     let mut start = None;
-    fit(&config, &log.for_purpose(Purpose::Training), None, 1, &mut |step| {
+    let mut answer = |step: Step| {
         if let Some(start) = start.take().map(|start: Instant| start.elapsed().as_secs_f64()) {
             println!("{}", serde_json::json!({"seconds": start, "loss": step.loss}));
         }
@@ -54,6 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             std::process::exit(0);
         }
         start = Some(Instant::now());
-    })?;
+    };
+    fit(&config, &log.for_purpose(Purpose::Training), None, 1, &mut Course::heard(&mut answer))?;
     Ok(())
 }

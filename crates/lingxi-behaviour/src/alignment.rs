@@ -25,6 +25,7 @@ use crate::pairs::Pairs;
 use lingxi_data::artefact::{Reader, Writer};
 use lingxi_data::{Because, Context, Contribution, Events, ItemId, ItemVectors, Provenance, Score};
 use lingxi_kernels::{axpy, dot, matmul_nt};
+use lingxi_train::Course;
 use network::{Buffers, Shape, forward};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -51,7 +52,7 @@ pub struct AlignmentConfig {
     pub batch: usize,
     /// Sampled items in one step; default 1,024.
     pub negatives: usize,
-    /// At most so many steps; default 200.
+    /// At most so many steps, counted in full looks; default 200.
     pub steps: usize,
     /// Step size; default 3e-3.
     pub learning_rate: f32,
@@ -121,19 +122,6 @@ impl AlignmentConfig {
     }
 }
 
-/// One step of training, for progress and run logs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TrainStep {
-    /// Counted from 1.
-    pub step: usize,
-    /// The most there can be; training may stop earlier.
-    pub steps: usize,
-    /// InfoNCE of the batch, in nats.
-    pub loss: f64,
-    /// InfoNCE of the held-out pairs, when it was looked at.
-    pub held_out_loss: Option<f64>,
-}
-
 /// The trained model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alignment {
@@ -157,13 +145,13 @@ struct Header {
 ///
 /// # Errors
 /// [`crate::BehaviourError::Config`] for a value out of range; [`crate::BehaviourError::Input`] if the vectors are of another catalogue or
-/// no item has text.
+/// no item has text; [`crate::BehaviourError::Train`] if the run cannot be kept.
 pub fn fit(
     config: &AlignmentConfig,
     events: &Events<'_>,
     vectors: &ItemVectors,
     seed: u64,
-    progress: &mut dyn FnMut(TrainStep),
+    course: &mut Course<'_>,
 ) -> Result<Alignment> {
     config.validate()?;
     same_length("fit alignment: item vectors", events.n_items(), vectors.len())?;
@@ -177,7 +165,7 @@ pub fn fit(
         shape.initial(seed)
     } else {
         let rows = taken.iter().flat_map(|&i| text[i as usize * shape.input..][..shape.input].iter().copied());
-        train::train(config, shape, &pairs.by_user.renamed(&taken), &rows.collect::<Vec<f32>>(), seed, progress)
+        train::train(config, shape, &pairs.by_user.renamed(&taken), &rows.collect::<Vec<f32>>(), seed, course)?
     };
     let mut model = Alignment {
         config: config.clone(),

@@ -41,6 +41,9 @@ pub enum BehaviourError {
     /// An artefact or vectors that cannot be used.
     #[error(transparent)]
     Data(#[from] lingxi_data::DataError),
+    /// A run that cannot be kept, or gone on with.
+    #[error(transparent)]
+    Train(#[from] lingxi_train::TrainError),
 }
 
 /// Checks one configuration value.

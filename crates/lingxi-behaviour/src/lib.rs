@@ -7,14 +7,16 @@
 //! again, [`item_model`] what is taken together, [`alignment`] what language says about behaviour (and so places shoppers
 //! and goods never seen), [`graph`] what the web of shoppers and goods says, [`knowledge`] what is known of goods besides,
 //! [`sequence`] what comes next after what was done last, [`nearest`] what reads alike, [`trend`] what
-//! is taken at the moment, [`blend`] adds them with weights chosen on validation, [`long_tail`] gives rare goods their share. [`rating`] stands aside: it predicts the
-//! stars that a shopper would give and ranks nothing.
+//! is taken at the moment, [`blend`] adds them with weights chosen on validation, [`long_tail`] gives rare goods their share.
+//! [`rating`] stands aside: it predicts the stars that a shopper would give and ranks nothing. [`conformance`] holds what every
+//! model must obey.
 //!
 //! Every score is of a magnitude around one by the model's own constant, never by the candidates of one request, so that
 //! constants can weigh models against each other.
 
 pub mod alignment;
 pub mod blend;
+pub mod conformance;
 pub mod error;
 pub mod graph;
 pub mod habit;

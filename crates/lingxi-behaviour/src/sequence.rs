@@ -7,8 +7,9 @@
 //!    own that starts at zero; or only one of both. An item that nobody took is placed by its text alone.
 //! 2. An event is `sqrt(d) e_i` plus rows for its place from the end, its kind, and the time since the event before ([`lessons`]).
 //! 3. A [`network`] turns events into states; [`sasrec`] is self-attention, plain or gated, [`gru`] a memory,
-//!    [`next_it_net`] a convolution.
-//! 4. A [`loss`] holds each state against what came next; one step is [`machine`].
+//!    [`next_it_net`] and [`caser`] convolutions.
+//! 4. A [`loss`] holds each state against what came next, and an [`agreement`] may hold text and rows of items together; one step
+//!    is [`machine`].
 //!
 //! `score(x, i) = c h(x) . e_i` with `h` the state of the last event and `c` a constant of the model. Fresh events are
 //! scored without training.
@@ -17,6 +18,8 @@
 //! Memory while training: about `4 n d` bytes seven times (parameters, two of the optimiser, gradients, the best so far), and
 //! four of a lane each.
 
+mod agreement;
+mod caser;
 mod gru;
 mod lessons;
 mod loss;
@@ -28,10 +31,12 @@ mod sasrec;
 
 use crate::alignment::whiten::Whitening;
 use crate::error::{Result, require, same_length};
+pub use agreement::{Agreement, Likeness};
 use lessons::{Lessons, known};
 use lingxi_data::artefact::{Reader, Writer};
 use lingxi_data::{Because, Context, Contribution, EventKind, Events, ItemId, ItemVectors, Score};
 use lingxi_kernels::{dot, matmul_nn_add, matmul_nt};
+use lingxi_train::Course;
 pub use lingxi_train::{Step, TrainerConfig};
 pub use loss::Loss;
 use machine::{Lane, Machine, Places};
@@ -62,6 +67,8 @@ pub enum Kind {
     Lstm,
     /// Convolution with holes.
     NextItNet,
+    /// Convolution across and down the latest events.
+    Caser,
 }
 
 /// What an item is to the network.
@@ -104,6 +111,8 @@ pub struct SequenceConfig {
     pub id_dropout: f32,
     /// What is made small; default the full softmax.
     pub loss: Loss,
+    /// A loss beside it that brings text and the rows of items together; default none. Only where items have both.
+    pub agreement: Option<Agreement>,
     /// Kinds of events that are predicted; default all.
     pub targets: Vec<EventKind>,
     /// Share of the shoppers whose last event is held out of training to watch (at most 4,096); default 0.05.
@@ -126,6 +135,7 @@ impl Default for SequenceConfig {
             dropout: 0.3,
             id_dropout: 0.0,
             loss: Loss::Full,
+            agreement: None,
             targets: Vec::new(),
             held_out: 0.05,
             training: TrainerConfig::default(),
@@ -153,6 +163,9 @@ impl SequenceConfig {
         require((0.0..0.95).contains(&self.dropout), "sequence.dropout", "a share in [0, 0.95)", self.dropout)?;
         require((0.0..=1.0).contains(&self.id_dropout), "sequence.id_dropout", "a share in [0, 1]", self.id_dropout)?;
         require((0.0..0.5).contains(&self.held_out), "sequence.held_out", "a share in [0, 0.5)", self.held_out)?;
+        if let Some(agreement) = &self.agreement {
+            agreement.validate()?;
+        }
         if let Loss::Sampled { negatives } | Loss::InfoNce { negatives, .. } = self.loss {
             require((1..=65_536).contains(&negatives), "sequence.loss.negatives", "1 to 65536", negatives)?;
         }
@@ -175,6 +188,7 @@ impl SequenceConfig {
             Kind::Gru4Rec => Box::new(gru::Recurrent::new(gru::Memory::Gru, d, layers)),
             Kind::Lstm => Box::new(gru::Recurrent::new(gru::Memory::Lstm, d, layers)),
             Kind::NextItNet => Box::new(next_it_net::NextItNet::new(d, layers)),
+            Kind::Caser => Box::new(caser::Caser::new(d, inner)),
         }
     }
 }
@@ -204,13 +218,14 @@ struct Header {
 ///
 /// # Errors
 /// [`crate::BehaviourError::Config`] for a value out of range; [`crate::BehaviourError::Input`] if the vectors are of another
-/// catalogue, are asked for and not there, or if no shopper did two things.
+/// catalogue, are asked for and not there, or if no shopper did two things; [`crate::BehaviourError::Train`] if the run cannot be
+/// kept.
 pub fn fit(
     config: &SequenceConfig,
     events: &Events<'_>,
     vectors: Option<&ItemVectors>,
     seed: u64,
-    progress: &mut dyn FnMut(Step),
+    course: &mut Course<'_>,
 ) -> Result<SequenceModel> {
     config.validate()?;
     let vectors = vectors.filter(|_| config.input != Input::Ids);
@@ -255,7 +270,7 @@ pub fn fit(
     };
     let mut machine = Machine::new(config, places, &text, &lessons, &held);
     let start = start(config, &places, seed);
-    let parameters = lingxi_train::train(&config.training, &mut machine, start, seed, progress);
+    let parameters = course.train(&config.training, &mut machine, start, seed)?;
     let learned = machine.table(&parameters).to_vec();
     let scale = 1.0 / size_of_scores(&mut machine, &parameters, &learned, &lessons, config.dim);
     let mut model = SequenceModel {

@@ -25,7 +25,7 @@ pub use adamw::{AdamW, AdamWConfig};
 pub use early_stopping::{EarlyStopping, Verdict};
 pub use event_file::EventFile;
 pub use gradient_check::{Disagreement, gradient_check};
-pub use run::{Run, train_in};
+pub use run::{Course, Run, train_in};
 pub use run_log::{RunLog, TrainError};
 pub use schedule::Schedule;
 pub use trainer::{Learner, Step, TrainerConfig, train};

@@ -28,14 +28,26 @@ pub enum Command {
     /// Read and clean a shop's files, and say what was dropped and why
     Ingest(IngestArgs),
     /// Train and evaluate by full-catalogue ranking on any data
+    ///
+    /// Each model that learns in steps trains in runs/MODEL/FINGERPRINT of the cache: metrics.jsonl, TensorBoard's events and a
+    /// checkpoint, from which the same command goes on after it was killed. Once the model is kept the checkpoint goes, and the
+    /// curves of the newest six runs of each model stay.
     Evaluate(EvaluateArgs),
     /// Train and evaluate under a published protocol, our rows under the published ones
+    ///
+    /// Each model that learns in steps trains in runs/MODEL/FINGERPRINT of the cache: metrics.jsonl, TensorBoard's events and a
+    /// checkpoint, from which the same command goes on after it was killed. Once the model is kept the checkpoint goes, and the
+    /// curves of the newest six runs of each model stay.
     Reproduce(ReproduceArgs),
     /// Play every policy against simulated shoppers whose interests are hidden and drift
     Simulate(SimulateArgs),
     /// Answer over HTTP: feedback, recommendations with reasons, similar goods, search
     Serve(ServeArgs),
     /// Learn from the files and from all that arrived over HTTP since, and keep the snapshot
+    ///
+    /// Each model that learns in steps trains in runs/MODEL/FINGERPRINT of the cache: metrics.jsonl, TensorBoard's events and a
+    /// checkpoint, from which the same command goes on after it was killed. Once the model is kept the checkpoint goes, and the
+    /// curves of the newest six runs of each model stay.
     Build(BuildArgs),
     /// List the kept snapshots of a running server, build a new one, or go back to one
     Snapshots(SnapshotsArgs),

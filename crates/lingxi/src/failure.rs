@@ -103,7 +103,10 @@ fn remedy(link: &(dyn Error + 'static)) -> Option<String> {
         None => {}
     }
     match link.downcast_ref::<BehaviourError>() {
-        Some(BehaviourError::Data(data)) => return data_remedy(data),
+        Some(BehaviourError::Data(data) | BehaviourError::Train(TrainError::Checkpoint(data))) => {
+            return data_remedy(data);
+        }
+        Some(BehaviourError::Train(_)) => return in_message(),
         Some(BehaviourError::Config { .. } | BehaviourError::Numeric { .. }) => return in_message(),
         Some(BehaviourError::Input { .. }) | None => {}
     }

@@ -38,6 +38,9 @@ pub struct Beat {
     pub total: Option<u64>,
 }
 
+/// Time between two lines of [`Stage::say`].
+const WORD: Duration = Duration::from_secs(10);
+
 /// Time between two lines of [`Mode::Beats`].
 const BEAT: Duration = Duration::from_millis(200);
 
@@ -103,7 +106,7 @@ impl Progress {
 pub struct Stage {
     bar: ProgressBar,
     shown: AtomicBool,
-    /// Milliseconds after the start at which the last beat was told.
+    /// Milliseconds after the start at which the last beat or word was told.
     told: AtomicU64,
     name: String,
     mode: Mode,
@@ -132,6 +135,29 @@ impl Stage {
     fn tell(&self) {
         let beat = Beat { stage: self.name.clone(), done: self.bar.position(), total: self.bar.length() };
         let _ = crate::report::say(&serde_json::to_string(&beat).expect("plain data serialises"));
+    }
+
+    /// What else there is to say of the work, such as a loss: beside the bar, or on a line of its own now and then where there is
+    /// none.
+    pub fn say(&self, word: &str) {
+        match self.mode {
+            Mode::Bars => self.bar.set_message(format!("  {word}")),
+            Mode::Lines => {
+                let now = self.started.elapsed().as_millis() as u64;
+                if now >= self.told.load(Ordering::Relaxed) + WORD.as_millis() as u64 {
+                    self.told.store(now, Ordering::Relaxed);
+                    tell(&self.under_way(word));
+                }
+            }
+            Mode::Silent | Mode::Beats => {}
+        }
+    }
+
+    /// How far it is, and how long it may yet take.
+    fn under_way(&self, word: &str) -> String {
+        let Some(total) = self.bar.length() else { return format!("{:<28} {word}", self.name) };
+        let left = duration(self.bar.eta().as_secs_f64());
+        format!("{:<28} {} of {}  {word}  {left} left", self.name, count(self.bar.position()), count(total))
     }
 
     /// `more` things are finished.
@@ -180,7 +206,7 @@ fn style(known: bool, unit: Unit) -> ProgressStyle {
         Unit::Of(name) => format!("{{human_pos}} {name}  {{per_sec}}"),
     };
     let template = match known {
-        true => format!("{{prefix:<28}} [{{bar:24}}] {amount}  {{eta}} left"),
+        true => format!("{{prefix:<28}} [{{bar:24}}] {amount}  {{eta}} left{{msg}}"),
         false => format!("{{prefix:<28}} {{spinner}} {amount}  {{elapsed}}"),
     };
     ProgressStyle::with_template(&template).expect("the templates above are valid").progress_chars("=> ")
@@ -212,11 +238,21 @@ mod tests {
     }
 
     #[test]
+    fn work_under_way_says_its_loss_and_the_time_that_is_left() {
+        let stage = Progress { mode: Mode::Lines }.stage("sequence", None, Unit::Of("steps"));
+        stage.set_total(2_000);
+        stage.set(500);
+        let line = stage.under_way("loss 7.1234");
+        assert!(line.contains("500 of 2,000  loss 7.1234") && line.ends_with(" left"), "{line}");
+    }
+
+    #[test]
     fn a_stage_counts_in_every_mode() {
         for mode in [Mode::Silent, Mode::Lines, Mode::Bars, Mode::Beats] {
             let stage = Progress { mode }.stage("count", Some(10), Unit::Of("rows"));
             stage.set(3);
             stage.add(4);
+            stage.say("loss 1.0");
             assert_eq!(stage.done(), 7, "{mode:?}");
         }
     }

@@ -106,7 +106,8 @@ pub struct Models {
     /// What goes together: closed form, pulled toward language similarity. Several alternatives may be given;
     /// validation chooses one.
     pub item: Vec<ItemModelConfig>,
-    /// What means alike and is taken by the same people.
+    /// What means alike and is taken by the same people: AlphaRec, and may be written by that name.
+    #[serde(alias = "alpharec")]
     pub alignment: Option<AlignmentConfig>,
     /// What comes next after what was done last.
     pub sequence: Option<SequenceConfig>,
@@ -407,6 +408,13 @@ mod tests {
         let text = "name = \"a\"\n[data]\n[[data.events]]\npath = \"x.csv\"\n[evaluate]\nresample = 3\n";
         let why = Recipe::parse(text, Path::new("shop.toml")).unwrap_err().to_string();
         assert!(why.contains("shop.toml") && why.contains("line 6") && why.contains("resample"), "{why}");
+    }
+
+    #[test]
+    fn a_model_may_be_written_by_the_name_of_its_paper() {
+        let text = "name = \"a\"\n[data]\n[[data.events]]\npath = \"x.csv\"\n[models.alpharec]\ndim = 32\n";
+        let recipe = Recipe::parse(text, Path::new("shop.toml")).unwrap();
+        assert_eq!(recipe.models.alignment.unwrap().dim, 32);
     }
 
     #[test]

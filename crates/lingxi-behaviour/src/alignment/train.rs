@@ -1,15 +1,18 @@
-//! The training loop of the alignment: pairs and text come in, the parameters of the projection go out.
+//! How the alignment learns: pairs and text come in, the parameters of the projection go out.
 //!
 //! One step: project all nodes, propagate over the whole graph, contrast a batch of pairs, and the same backward. A
 //! seeded share of the pairs is held out of the graph; its loss decides when to stop and which parameters are kept.
 
+use super::AlignmentConfig;
 use super::network::{Buffers, Shape, backward, forward};
-use super::{AlignmentConfig, TrainStep};
+use crate::error::Result;
 use crate::graph::contrast::{Batch, Contrast};
 use crate::graph::propagation::Graph;
 use crate::pairs::Lists;
-use lingxi_train::{AdamW, AdamWConfig, EarlyStopping, Verdict};
+use lingxi_kernels::axpy;
+use lingxi_train::{Course, Learner, TrainerConfig};
 use rand::seq::SliceRandom;
+use rand::seq::index::sample;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -74,7 +77,7 @@ fn users_text(by_user: &Lists, items_text: &[f32], input: usize) -> Vec<f32> {
         let total: f32 = values.iter().sum();
         for (&item, &value) in ids.iter().zip(values) {
             let at = item as usize * input;
-            lingxi_kernels::axpy(value / total, &items_text[at..at + input], row);
+            axpy(value / total, &items_text[at..at + input], row);
         }
     }
     text
@@ -87,37 +90,74 @@ pub(crate) fn train(
     by_user: &Lists,
     items_text: &[f32],
     seed: u64,
-    progress: &mut dyn FnMut(TrainStep),
-) -> Vec<f32> {
+    course: &mut Course<'_>,
+) -> Result<Vec<f32>> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (pairs, held_out) = hold_out(by_user, config.held_out, &mut rng);
+    let machine = Machine::new(shape, &by_user.without(&held_out), items_text, config.layers);
+    let mut watched = Batch { pairs: held_out, negatives: Vec::new() };
     let items = (items_text.len() / shape.input) as u32;
-    let (mut pairs, held_out) = hold_out(by_user, config.held_out, &mut rng);
-    let graph_pairs = by_user.without(&held_out);
-    let mut machine = Machine::new(shape, &graph_pairs, items_text, config.layers);
-    let sample = |rng: &mut ChaCha8Rng| (0..config.negatives).map(|_| rng.random_range(0..items)).collect();
-    let watched = Batch { pairs: held_out, negatives: sample(&mut rng) };
-    let mut parameters = shape.initial(seed);
-    let (mut best, mut gradient) = (parameters.clone(), vec![0.0f32; shape.len()]);
-    let rates = AdamWConfig { learning_rate: config.learning_rate, decay: config.decay, ..Default::default() };
-    let mut optimiser = AdamW::new(AdamWConfig { clip: Some(config.clip), ..rates }, shape.len());
-    let mut watch = EarlyStopping::new(config.patience, 0.0);
-    let mut next = pairs.len();
-    for step in 1..=config.steps {
-        let batch = Batch { pairs: draw(&mut pairs, &mut next, config.batch, &mut rng), negatives: sample(&mut rng) };
-        let loss = machine.loss(&parameters, &batch, by_user, config.temperature);
-        machine.gradient(&parameters, config.temperature, &mut gradient);
-        optimiser.step(&mut parameters, &gradient, 1.0);
-        let due = step % config.check_every == 0 || step == config.steps;
-        let held_out_loss = (due && !watched.pairs.is_empty())
-            .then(|| machine.loss(&parameters, &watched, by_user, config.temperature));
-        progress(TrainStep { step, steps: config.steps, loss, held_out_loss });
-        match held_out_loss.map(|loss| watch.judge(loss)) {
-            Some(Verdict::Best) => best.copy_from_slice(&parameters),
-            Some(Verdict::Stop) => break,
-            Some(Verdict::Worse) | None => {}
+    watched.negatives = negatives(config, items, &mut rng);
+    let gradient = vec![0.0; shape.len()];
+    let mut steps = Steps { config, by_user, items, pairs, watched, machine, gradient };
+    Ok(course.train(&steps.trainer(), &mut steps, shape.initial(seed), seed)?)
+}
+
+/// What the trainer's loop asks for. Its example is a step, whose seed draws the pairs, and its pass ends with a look at the held-out
+/// pairs.
+struct Steps<'a> {
+    config: &'a AlignmentConfig,
+    by_user: &'a Lists,
+    items: u32,
+    pairs: Vec<Pair>,
+    watched: Batch,
+    machine: Machine,
+    gradient: Vec<f32>,
+}
+
+impl Steps<'_> {
+    fn trainer(&self) -> TrainerConfig {
+        let c = self.config;
+        TrainerConfig {
+            epochs: c.steps.div_ceil(c.check_every),
+            batch: 1,
+            learning_rate: c.learning_rate,
+            decay: c.decay,
+            clip: Some(c.clip),
+            patience: c.patience,
+            ..TrainerConfig::default()
         }
     }
-    if watched.pairs.is_empty() { parameters } else { best }
+}
+
+impl Learner for Steps<'_> {
+    fn examples(&self) -> usize {
+        self.config.check_every
+    }
+
+    fn learn(&mut self, parameters: &[f32], _: &[u32], seed: u64, gradient: &mut [f32]) -> f64 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let count = self.config.batch.min(self.pairs.len());
+        let drawn = sample(&mut rng, self.pairs.len(), count);
+        let pairs = drawn.into_iter().map(|at| self.pairs[at]).collect();
+        let batch = Batch { pairs, negatives: negatives(self.config, self.items, &mut rng) };
+        let t = self.config.temperature;
+        let loss = self.machine.loss(parameters, &batch, self.by_user, t);
+        self.machine.gradient(parameters, t, &mut self.gradient);
+        axpy(1.0, &self.gradient, gradient);
+        loss
+    }
+
+    fn check(&mut self, parameters: &[f32]) -> Option<f64> {
+        let watched = &self.watched;
+        let loss = || self.machine.loss(parameters, watched, self.by_user, self.config.temperature);
+        (!watched.pairs.is_empty()).then(loss)
+    }
+}
+
+/// The sampled items of a step.
+fn negatives(config: &AlignmentConfig, items: u32, rng: &mut ChaCha8Rng) -> Vec<u32> {
+    (0..config.negatives).map(|_| rng.random_range(0..items)).collect()
 }
 
 /// All pairs in two: those to learn from, shuffled, and those to watch, rising.
@@ -129,18 +169,6 @@ fn hold_out(by_user: &Lists, share: f32, rng: &mut ChaCha8Rng) -> (Vec<Pair>, Ve
     let mut held_out = pairs.split_off(pairs.len() - count);
     held_out.sort_unstable();
     (pairs, held_out)
-}
-
-/// The next batch of the shuffled pairs; shuffles anew when they are used up.
-fn draw(pairs: &mut [Pair], next: &mut usize, size: usize, rng: &mut ChaCha8Rng) -> Vec<Pair> {
-    if *next >= pairs.len() {
-        pairs.shuffle(rng);
-        *next = 0;
-    }
-    let end = (*next + size).min(pairs.len());
-    let batch = pairs[*next..end].to_vec();
-    *next = end;
-    batch
 }
 
 #[cfg(test)]

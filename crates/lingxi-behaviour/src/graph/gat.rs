@@ -15,12 +15,13 @@
 use super::fold_in::{FoldIn, Voice};
 use super::gcn::{SLOPE, rectify, through_rectifier};
 use super::propagation::looped;
-use super::train::{Epoch, Network, Training, fit_network, uniform};
+use super::train::{Network, Training, fit_network, uniform};
 use crate::error::{Result, require};
 use crate::history::HistoryWeights;
 use crate::pairs::Lists;
 use lingxi_data::Events;
 use lingxi_kernels::{Csr, axpy, dot, matmul_nn, matmul_nt, matmul_tn, spmm};
+use lingxi_train::Course;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -61,11 +62,11 @@ impl GatConfig {
 /// Trains on `events`. Deterministic for a seed.
 ///
 /// # Errors
-/// [`crate::BehaviourError::Config`] for a value out of range.
-pub fn fit(config: &GatConfig, events: &Events<'_>, seed: u64, progress: &mut dyn FnMut(Epoch)) -> Result<FoldIn> {
+/// [`crate::BehaviourError::Config`] for a value out of range, [`crate::BehaviourError::Train`] if the run cannot be kept.
+pub fn fit(config: &GatConfig, events: &Events<'_>, seed: u64, course: &mut Course<'_>) -> Result<FoldIn> {
     config.validate()?;
     let build = |by_user: &Lists, items: usize| Gat::new(by_user, items, config.dim, config.layers);
-    Ok(fit_network(Voice::Gat, &config.training, &config.history, events, seed, &build, progress))
+    fit_network(Voice::Gat, &config.training, &config.history, events, seed, &build, course)
 }
 
 /// The network with what its backward needs.

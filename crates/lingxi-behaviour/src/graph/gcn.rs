@@ -12,12 +12,13 @@
 
 use super::fold_in::{FoldIn, Voice};
 use super::propagation::looped;
-use super::train::{Epoch, Network, Training, fit_network, uniform};
+use super::train::{Network, Training, fit_network, uniform};
 use crate::error::{Result, require};
 use crate::history::HistoryWeights;
 use crate::pairs::Lists;
 use lingxi_data::Events;
 use lingxi_kernels::{Csr, matmul_nn, matmul_nt, matmul_tn, spmm};
+use lingxi_train::Course;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -60,11 +61,11 @@ impl GcnConfig {
 /// Trains on `events`. Deterministic for a seed.
 ///
 /// # Errors
-/// [`crate::BehaviourError::Config`] for a value out of range.
-pub fn fit(config: &GcnConfig, events: &Events<'_>, seed: u64, progress: &mut dyn FnMut(Epoch)) -> Result<FoldIn> {
+/// [`crate::BehaviourError::Config`] for a value out of range, [`crate::BehaviourError::Train`] if the run cannot be kept.
+pub fn fit(config: &GcnConfig, events: &Events<'_>, seed: u64, course: &mut Course<'_>) -> Result<FoldIn> {
     config.validate()?;
     let build = |by_user: &Lists, items: usize| Gcn::new(by_user, items, config.dim, config.layers);
-    Ok(fit_network(Voice::Gcn, &config.training, &config.history, events, seed, &build, progress))
+    fit_network(Voice::Gcn, &config.training, &config.history, events, seed, &build, course)
 }
 
 /// The network with what its backward needs.

@@ -26,9 +26,8 @@ use crate::pairs::Pairs;
 use lingxi_data::artefact::{Reader, Writer};
 use lingxi_data::{Because, Context, Contribution, Events, ItemId, ItemVectors, Score};
 use lingxi_kernels::axpy;
-use lingxi_train::{AdamW, AdamWConfig};
+use lingxi_train::{Course, Learner, TrainerConfig};
 use machine::{Machine, Pair, sigma};
-use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -116,6 +115,12 @@ impl JointConfig {
         require(self.decay.is_finite() && self.decay >= 0.0, "joint.decay", "at least 0", self.decay)?;
         self.history.validate()
     }
+
+    /// For the trainer's loop. Batches are never put together to one step: the machine writes its gradient whole.
+    fn trainer(&self) -> TrainerConfig {
+        let Self { batch, epochs, learning_rate, decay, .. } = *self;
+        TrainerConfig { batch, epochs, learning_rate, decay, accumulate: 1, ..TrainerConfig::default() }
+    }
 }
 
 /// The trained model: all that a score needs of an item.
@@ -130,17 +135,17 @@ pub struct Joint {
     b: Vec<f32>,
 }
 
-/// Trains on `events`. `progress` hears the epoch, all epochs and the mean loss. Deterministic for a seed.
+/// Trains on `events`. Deterministic for a seed.
 ///
 /// # Errors
 /// [`crate::BehaviourError::Config`] for a value out of range; [`crate::BehaviourError::Input`] if the vectors are of another catalogue or
-/// no item has text.
+/// no item has text; [`crate::BehaviourError::Train`] if the run cannot be kept.
 pub fn fit(
     config: &JointConfig,
     events: &Events<'_>,
     vectors: &ItemVectors,
     seed: u64,
-    progress: &mut dyn FnMut(usize, usize, f64),
+    course: &mut Course<'_>,
 ) -> Result<Joint> {
     config.validate()?;
     same_length("fit joint: item vectors", events.n_items(), vectors.len())?;
@@ -152,25 +157,38 @@ pub fn fit(
     });
     let pairs = Pairs::of(events, &config.history, 0.0);
     let mut machine = Machine::new(config, &pairs.by_user, &text, whitening.dim());
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut parameters = machine.start(&mut rng);
+    let start = machine.start(&mut ChaCha8Rng::seed_from_u64(seed));
     let of = |user: usize| pairs.by_user.row(user).0.iter().map(move |&item| (user as u32, item));
-    let mut taken: Vec<(u32, u32)> = (0..pairs.by_user.len()).flat_map(of).collect();
-    let rates = AdamWConfig { learning_rate: config.learning_rate, decay: config.decay, ..Default::default() };
-    let mut optimiser = AdamW::new(rates, parameters.len());
-    let mut gradient = vec![0.0f32; parameters.len()];
-    let items = events.n_items() as u32;
-    for epoch in 1..=config.epochs {
-        taken.shuffle(&mut rng);
-        let (mut sum, steps) = (0.0, taken.len().div_ceil(config.batch).max(1));
-        for rows in taken.chunks(config.batch) {
-            let drawn: Vec<u32> = (0..rows.len() * config.negatives).map(|_| rng.random_range(0..items)).collect();
-            sum += machine.step(&parameters, rows, &drawn, Some(&mut gradient));
-            optimiser.step(&mut parameters, &gradient, 1.0);
-        }
-        progress(epoch, config.epochs, sum / steps as f64);
-    }
+    let taken = (0..pairs.by_user.len()).flat_map(of).collect();
+    let (items, negatives) = (events.n_items() as u32, config.negatives);
+    let mut lessons = Lessons { machine: &mut machine, taken, items, negatives };
+    let parameters = course.train(&config.trainer(), &mut lessons, start, seed)?;
     Ok(machine.model(config, &parameters))
+}
+
+/// What the trainer's loop asks for: an example is a pair.
+struct Lessons<'a> {
+    machine: &'a mut Machine,
+    taken: Vec<(u32, u32)>,
+    items: u32,
+    negatives: usize,
+}
+
+impl Learner for Lessons<'_> {
+    fn examples(&self) -> usize {
+        self.taken.len()
+    }
+
+    fn learn(&mut self, parameters: &[f32], batch: &[u32], seed: u64, gradient: &mut [f32]) -> f64 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let pairs: Vec<(u32, u32)> = batch.iter().map(|at| self.taken[*at as usize]).collect();
+        let drawn: Vec<u32> = (0..pairs.len() * self.negatives).map(|_| rng.random_range(0..self.items)).collect();
+        self.machine.step(parameters, &pairs, &drawn, Some(gradient))
+    }
+
+    fn check(&mut self, _: &[f32]) -> Option<f64> {
+        None
+    }
 }
 
 impl Joint {

@@ -13,11 +13,13 @@
 
 use super::fold_in::{FoldIn, Voice};
 use super::propagation::Graph;
-use super::train::{Epoch, Network, Trainer, Training, fit_network, uniform};
+use super::train::{Lessons, Network, Training, fit_network, uniform};
 use crate::error::{Result, require};
 use crate::history::HistoryWeights;
 use crate::pairs::{Lists, Pairs};
 use lingxi_data::Events;
+use lingxi_train::trainer::{State, go_on};
+use lingxi_train::{Course, Learner, TrainerConfig};
 use serde::{Deserialize, Serialize};
 
 /// How it is trained and read.
@@ -113,11 +115,11 @@ impl Network for Light {
 /// Trains on `events`. Deterministic for a seed.
 ///
 /// # Errors
-/// [`crate::BehaviourError::Config`] for a value out of range.
-pub fn fit(config: &LightGcnConfig, events: &Events<'_>, seed: u64, progress: &mut dyn FnMut(Epoch)) -> Result<FoldIn> {
+/// [`crate::BehaviourError::Config`] for a value out of range, [`crate::BehaviourError::Train`] if the run cannot be kept.
+pub fn fit(config: &LightGcnConfig, events: &Events<'_>, seed: u64, course: &mut Course<'_>) -> Result<FoldIn> {
     config.validate()?;
     let build = |by_user: &Lists, items: usize| Light::new(by_user, items, config);
-    Ok(fit_network(Voice::LightGcn, &config.training, &config.history, events, seed, &build, progress))
+    fit_network(Voice::LightGcn, &config.training, &config.history, events, seed, &build, course)
 }
 
 /// The same training with its epochs on demand, for whoever measures them.
@@ -136,19 +138,25 @@ impl Epochs {
         Ok(Epochs { pairs: Pairs::of(events, &config.history, 0.0), config: config.clone() })
     }
 
-    /// Trains epoch after epoch while `go_on` says so, which hears the mean loss of the one before; returns the
+    /// Trains epoch after epoch while `more` says so, which hears the mean loss of the one before; returns the
     /// representations `[users + items, d]`.
-    pub fn run(&self, seed: u64, go_on: &mut dyn FnMut(Option<f64>) -> bool) -> Vec<f32> {
+    pub fn run(&self, seed: u64, more: &mut dyn FnMut(Option<f64>) -> bool) -> Vec<f32> {
         let (pairs, config) = (&self.pairs, &self.config);
         let items = pairs.by_item.len();
-        let (mut trainer, graph) = Trainer::new(&config.training, &pairs.by_user, items, seed);
-        let mut network = Light::new(&graph, items, config);
-        let mut parameters = network.start(seed);
+        let build = |graph: &Lists| Light::new(graph, items, config);
+        let mut lessons = Lessons::new(&config.training, &pairs.by_user, items, seed, build);
+        let start = lessons.network.start(seed);
+        let mut trainer = TrainerConfig { epochs: 0, ..config.training.trainer() };
+        let steps = trainer.steps_of_a_pass(lessons.examples()).max(1) as f64;
+        let mut state = State::new(&trainer, start);
         let mut loss = None;
-        while go_on(loss) {
-            loss = Some(trainer.epoch(&mut network, &mut parameters));
+        while more(loss) {
+            (trainer.epochs, state.ended) = (trainer.epochs + 1, false);
+            let mut sum = 0.0;
+            go_on(&trainer, &mut lessons, &mut state, seed, &mut |step, _| sum += step.loss);
+            loss = Some(sum / steps);
         }
-        network.forward(&parameters).to_vec()
+        lessons.network.forward(&state.parameters).to_vec()
     }
 }
 

@@ -10,6 +10,7 @@
 //! `n x n` matrix. The linear filter is kept as links, the `together` strongest of each item.
 //!
 //! Cost: `2 * pairs * (rank + 16)` multiplications for each of the iterations, twice; memory `4 (users + n) (rank + 16)` bytes.
+//! A request: `rank` multiplications for each past item and each item, and one for each link of a past item.
 
 use crate::error::{BehaviourError, Result, require};
 use crate::graph::fold_in::{FoldIn, Links, Tables, Voice};

@@ -1,6 +1,6 @@
-//! The training loop of the networks on the graph: pairs come in, parameters that tell what was taken go out.
+//! How the networks on the graph learn: pairs come in, parameters that tell what was taken go out.
 //!
-//! One step: representations of all nodes, the loss of a batch of pairs, and the same backward. A seeded share of the pairs
+//! One step of the trainer: representations of all nodes, the loss of a batch of pairs, and the same backward. A seeded share of the pairs
 //! is held out of the graph; their loss decides when to stop and which parameters are kept.
 
 use super::contrast::Batch;
@@ -11,7 +11,7 @@ use crate::history::HistoryWeights;
 use crate::pairs::{Lists, Pairs};
 use lingxi_data::Events;
 use lingxi_kernels::dot;
-use lingxi_train::{AdamW, AdamWConfig, EarlyStopping, Verdict};
+use lingxi_train::{Course, Learner, TrainerConfig};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 /// Largest number of held-out pairs that a loss is measured on.
 const HELD_OUT_AT_MOST: usize = 8_192;
-/// Parameters of one task of the optimiser.
+/// Numbers that are set to zero in one task.
 const PART: usize = 32_768;
 
 /// How a network is trained.
@@ -82,19 +82,12 @@ impl Training {
         require(self.decay.is_finite() && self.decay >= 0.0, "training.decay", "at least 0", self.decay)?;
         require((0.0..0.5).contains(&self.held_out), "training.held_out", "a share in [0, 0.5)", self.held_out)
     }
-}
 
-/// One pass over the pairs, for progress and run logs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Epoch {
-    /// Counted from 1.
-    pub epoch: usize,
-    /// The most there can be; training may stop earlier.
-    pub epochs: usize,
-    /// Mean loss of the steps.
-    pub loss: f64,
-    /// Loss of the held-out pairs, where some are held out.
-    pub held_out_loss: Option<f64>,
+    /// The same for the trainer's loop. Batches are never put together to one step: a network writes its gradient whole.
+    pub(crate) fn trainer(&self) -> TrainerConfig {
+        let Training { batch, epochs, learning_rate, decay, patience, .. } = *self;
+        TrainerConfig { batch, epochs, learning_rate, decay, patience, accumulate: 1, ..TrainerConfig::default() }
+    }
 }
 
 /// Parameters -> representations of all nodes, `[users + items, d]`, and back.
@@ -125,14 +118,14 @@ pub(crate) fn fit_network<N: Network>(
     events: &Events<'_>,
     seed: u64,
     build: &dyn Fn(&Lists, usize) -> N,
-    progress: &mut dyn FnMut(Epoch),
-) -> FoldIn {
+    course: &mut Course<'_>,
+) -> Result<FoldIn> {
     let pairs = Pairs::of(events, history, 0.0);
     let (users, items) = (pairs.by_user.len(), pairs.by_item.len());
-    let (trainer, graph) = Trainer::new(training, &pairs.by_user, items, seed);
-    let mut network = build(&graph, items);
-    let start = network.start(seed);
-    let parameters = trainer.run(&mut network, start, progress);
+    let mut lessons = Lessons::new(training, &pairs.by_user, items, seed, |graph| build(graph, items));
+    let start = lessons.network.start(seed);
+    let parameters = course.train(&training.trainer(), &mut lessons, start, seed)?;
+    drop(lessons);
     let mut whole = build(&pairs.by_user, items);
     let d = whole.dim();
     let mut to = whole.forward(&parameters)[users * d..].to_vec();
@@ -147,26 +140,30 @@ pub(crate) fn fit_network<N: Network>(
             to.iter_mut().for_each(|x| *x /= length);
         }
     }
-    FoldIn::new(voice, history, Links::default(), Tables { dim: d, from, to }, events)
+    Ok(FoldIn::new(voice, history, Links::default(), Tables { dim: d, from, to }, events))
 }
 
-/// Pairs, optimiser and buffers of a training that goes on.
-pub(crate) struct Trainer<'a> {
+/// What the trainer's loop asks for: an example is a pair.
+pub(crate) struct Lessons<'a, N> {
     training: &'a Training,
     taken: &'a Lists,
     items: u32,
     pairs: Vec<(u32, u32)>,
     watched: Batch,
     objective: Objective,
-    optimiser: Vec<AdamW>,
-    gradient: Vec<f32>,
+    pub network: N,
     d_e: Vec<f32>,
-    rng: ChaCha8Rng,
 }
 
-impl<'a> Trainer<'a> {
-    /// Holds out pairs of `taken`; returns the trainer and the pairs that the graph is to be made of.
-    pub fn new(training: &'a Training, taken: &'a Lists, items: usize, seed: u64) -> (Self, Lists) {
+impl<'a, N: Network> Lessons<'a, N> {
+    /// Holds out pairs of `taken`; the network is built on the graph of the others.
+    pub fn new(
+        training: &'a Training,
+        taken: &'a Lists,
+        items: usize,
+        seed: u64,
+        build: impl FnOnce(&Lists) -> N,
+    ) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let of = |user: usize| taken.row(user).0.iter().map(move |&item| (user as u32, item));
         let mut pairs: Vec<(u32, u32)> = (0..taken.len()).flat_map(of).collect();
@@ -174,91 +171,45 @@ impl<'a> Trainer<'a> {
         let count = ((pairs.len() as f32 * training.held_out) as usize).min(HELD_OUT_AT_MOST);
         let mut held_out = pairs.split_off(pairs.len() - count);
         held_out.sort_unstable();
-        let graph = taken.without(&held_out);
-        let mut trainer = Trainer {
-            training,
-            taken,
-            items: items as u32,
-            pairs,
-            watched: Batch { pairs: held_out, negatives: Vec::new() },
-            objective: Objective::new(training.loss, training.temperature),
-            optimiser: Vec::new(),
-            gradient: Vec::new(),
-            d_e: Vec::new(),
-            rng,
-        };
-        trainer.watched.negatives = trainer.draw(trainer.watched.pairs.len());
-        (trainer, graph)
+        let network = build(&taken.without(&held_out));
+        let watched = Batch { pairs: held_out, negatives: Vec::new() };
+        let objective = Objective::new(training.loss, training.temperature);
+        let items = items as u32;
+        let mut lessons = Lessons { training, taken, items, pairs, watched, objective, network, d_e: Vec::new() };
+        lessons.watched.negatives = lessons.draw(lessons.watched.pairs.len(), &mut rng);
+        lessons
     }
 
-    fn draw(&mut self, pairs: usize) -> Vec<u32> {
+    fn draw(&self, pairs: usize, rng: &mut ChaCha8Rng) -> Vec<u32> {
         let count = self.training.loss.draws(pairs, self.training.negatives);
-        (0..count).map(|_| self.rng.random_range(0..self.items)).collect()
+        (0..count).map(|_| rng.random_range(0..self.items)).collect()
+    }
+}
+
+impl<N: Network> Learner for Lessons<'_, N> {
+    fn examples(&self) -> usize {
+        self.pairs.len()
     }
 
-    /// One pass over the pairs; the mean loss.
-    pub fn epoch(&mut self, network: &mut dyn Network, parameters: &mut [f32]) -> f64 {
-        let mut pairs = std::mem::take(&mut self.pairs);
-        pairs.shuffle(&mut self.rng);
-        let (mut sum, steps) = (0.0, pairs.len().div_ceil(self.training.batch).max(1));
-        for pairs in pairs.chunks(self.training.batch) {
-            let negatives = self.draw(pairs.len());
-            sum += self.step(network, parameters, &Batch { pairs: pairs.to_vec(), negatives });
-        }
-        self.pairs = pairs;
-        sum / steps as f64
-    }
-
-    /// Buffers and the state of the optimiser, in parts that are stepped in parallel.
-    fn make_room(&mut self, parameters: usize) {
-        if self.gradient.len() != parameters {
-            let (learning_rate, decay) = (self.training.learning_rate, self.training.decay);
-            let config = AdamWConfig { learning_rate, decay, ..Default::default() };
-            let part = |begin: usize| AdamW::new(config, PART.min(parameters - begin));
-            self.optimiser = (0..parameters).step_by(PART).map(part).collect();
-            self.gradient = vec![0.0; parameters];
-        }
-    }
-
-    fn step(&mut self, network: &mut dyn Network, parameters: &mut [f32], batch: &Batch) -> f64 {
-        self.make_room(parameters.len());
-        let (d, users) = (network.dim(), self.taken.len());
-        let e = network.forward(parameters);
+    fn learn(&mut self, parameters: &[f32], batch: &[u32], seed: u64, gradient: &mut [f32]) -> f64 {
+        let pairs = batch.iter().map(|at| self.pairs[*at as usize]).collect();
+        let negatives = self.draw(batch.len(), &mut ChaCha8Rng::seed_from_u64(seed));
+        let (d, users) = (self.network.dim(), self.taken.len());
+        let e = self.network.forward(parameters);
         self.d_e.resize(e.len(), 0.0);
         self.d_e.par_chunks_mut(PART).for_each(|d_e| d_e.fill(0.0));
-        let loss = self.objective.of(e, d, users, batch, self.taken, Some(&mut self.d_e));
-        network.backward(parameters, &mut self.d_e, &mut self.gradient);
-        let parts = parameters.par_chunks_mut(PART).zip(self.gradient.par_chunks(PART));
-        parts.zip(&mut self.optimiser).for_each(|((parameters, gradient), adam)| {
-            adam.step(parameters, gradient, 1.0);
-        });
+        let batch = Batch { pairs, negatives };
+        let loss = self.objective.of(e, d, users, &batch, self.taken, Some(&mut self.d_e));
+        self.network.backward(parameters, &mut self.d_e, gradient);
         loss
     }
 
-    /// Trains until the held-out loss falls no more; the parameters of the best epoch.
-    pub fn run(
-        mut self,
-        network: &mut dyn Network,
-        mut parameters: Vec<f32>,
-        progress: &mut dyn FnMut(Epoch),
-    ) -> Vec<f32> {
-        let mut best = parameters.clone();
-        let mut watch = EarlyStopping::new(self.training.patience, 0.0);
-        let epochs = self.training.epochs;
-        for epoch in 1..=epochs {
-            let loss = self.epoch(network, &mut parameters);
-            let held_out_loss = (!self.watched.pairs.is_empty()).then(|| {
-                let (d, users) = (network.dim(), self.taken.len());
-                self.objective.of(network.forward(&parameters), d, users, &self.watched, self.taken, None)
-            });
-            progress(Epoch { epoch, epochs, loss, held_out_loss });
-            match held_out_loss.map(|loss| watch.judge(loss)) {
-                Some(Verdict::Best) => best.copy_from_slice(&parameters),
-                Some(Verdict::Stop) => break,
-                Some(Verdict::Worse) | None => {}
-            }
+    fn check(&mut self, parameters: &[f32]) -> Option<f64> {
+        if self.watched.pairs.is_empty() {
+            return None;
         }
-        if self.watched.pairs.is_empty() { parameters } else { best }
+        let (d, users) = (self.network.dim(), self.taken.len());
+        Some(self.objective.of(self.network.forward(parameters), d, users, &self.watched, self.taken, None))
     }
 }
 

@@ -21,8 +21,7 @@ use crate::history::HistoryWeights;
 use crate::knowledge::triples::{RelationWeight, Triples, weigh};
 use lingxi_data::Events;
 use lingxi_kernels::{dot, gather, matmul_nn, matmul_nt, matmul_tn, scatter_add};
-use lingxi_train::{AdamW, AdamWConfig};
-use rand::seq::SliceRandom;
+use lingxi_train::{Course, Learner, TrainerConfig};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -30,8 +29,6 @@ use serde::{Deserialize, Serialize};
 
 /// Name of the relation from an item to what the same shopper took next.
 pub const NEXT: &str = "next";
-/// Parameters of one task of the optimiser.
-const PART: usize = 32_768;
 
 /// How head and relation are put together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,48 +104,61 @@ impl EmbeddingConfig {
         require(self.decay.is_finite() && self.decay >= 0.0, "embedding.decay", "at least 0", self.decay)?;
         self.history.validate()
     }
+
+    /// For the trainer's loop.
+    fn trainer(&self) -> TrainerConfig {
+        let Self { batch, epochs, learning_rate, decay, .. } = *self;
+        TrainerConfig { batch, epochs, learning_rate, decay, ..TrainerConfig::default() }
+    }
 }
 
-/// Learns from the triples and from what followed what in `events`. `progress` hears the epoch, all epochs and the mean loss.
-/// Deterministic for a seed.
+/// Learns from the triples and from what followed what in `events`. Deterministic for a seed.
 ///
 /// # Errors
-/// [`crate::BehaviourError::Config`] for a value out of range; [`crate::BehaviourError::Input`] if the triples are of another catalogue.
+/// [`crate::BehaviourError::Config`] for a value out of range; [`crate::BehaviourError::Input`] if the triples are of another catalogue;
+/// [`crate::BehaviourError::Train`] if the run cannot be kept.
 pub fn fit(
     config: &EmbeddingConfig,
     triples: &Triples,
     events: &Events<'_>,
     seed: u64,
-    progress: &mut dyn FnMut(usize, usize, f64),
+    course: &mut Course<'_>,
 ) -> Result<FoldIn> {
     config.validate()?;
     same_length("fit embedding: goods of the triples", events.n_items(), triples.n_items())?;
-    let (names, mut rows) = both_ways(triples, events);
+    let (names, rows) = both_ways(triples, events);
     let weights = weigh("embedding.relations", &config.relations, &names)?;
     let space = Space { geometry: config.geometry, dim: config.dim, nodes: triples.nodes(), relations: names.len() };
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut parameters = space.start(&mut rng);
-    let rates = AdamWConfig { learning_rate: config.learning_rate, decay: config.decay, ..Default::default() };
-    let parts = (0..parameters.len()).step_by(PART).map(|at| PART.min(parameters.len() - at));
-    let mut optimiser: Vec<AdamW> = parts.map(|n| AdamW::new(rates, n)).collect();
-    let mut gradient = vec![0.0f32; parameters.len()];
-    let mut step = Step::default();
-    for epoch in 1..=config.epochs {
-        rows.shuffle(&mut rng);
-        let (mut sum, steps) = (0.0, rows.len().div_ceil(config.batch).max(1));
-        for rows in rows.chunks(config.batch) {
-            let drawn: Vec<u32> = (0..config.negatives).map(|_| rng.random_range(0..space.nodes as u32)).collect();
-            gradient.par_chunks_mut(PART).for_each(|g| g.fill(0.0));
-            sum += step.of(space, &parameters, rows, &drawn, Some(&mut gradient));
-            let parts = parameters.par_chunks_mut(PART).zip(gradient.par_chunks(PART)).zip(&mut optimiser);
-            parts.for_each(|((parameters, gradient), adam)| {
-                adam.step(parameters, gradient, 1.0);
-            });
-        }
-        progress(epoch, config.epochs, sum / steps as f64);
-    }
+    let start = space.start(&mut ChaCha8Rng::seed_from_u64(seed));
+    let mut lessons = Lessons { space, rows, negatives: config.negatives, step: Step::default() };
+    let parameters = course.train(&config.trainer(), &mut lessons, start, seed)?;
     let tables = space.tables(&parameters, &weights, triples.n_items());
     Ok(FoldIn::new(Voice::Embedding, &config.history, Links::default(), tables, events))
+}
+
+/// What the trainer's loop asks for: an example is a triple.
+struct Lessons {
+    space: Space,
+    rows: Vec<[u32; 3]>,
+    negatives: usize,
+    step: Step,
+}
+
+impl Learner for Lessons {
+    fn examples(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn learn(&mut self, parameters: &[f32], batch: &[u32], seed: u64, gradient: &mut [f32]) -> f64 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let rows: Vec<[u32; 3]> = batch.iter().map(|at| self.rows[*at as usize]).collect();
+        let drawn: Vec<u32> = (0..self.negatives).map(|_| rng.random_range(0..self.space.nodes as u32)).collect();
+        self.step.of(self.space, parameters, &rows, &drawn, Some(gradient))
+    }
+
+    fn check(&mut self, _: &[f32]) -> Option<f64> {
+        None
+    }
 }
 
 /// Names and triples, each relation also turned round; what followed what comes last.

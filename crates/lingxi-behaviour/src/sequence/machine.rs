@@ -9,6 +9,7 @@
 //! step, goes without its delta, both where it was taken and where it is asked for.
 
 use super::SequenceConfig;
+use super::agreement::{Agreement, Rows};
 use super::lessons::{Lessons, MARKS};
 use super::loss::{Asked, Buffers, Candidates, Loss};
 use super::network::{Network, Noise};
@@ -253,8 +254,8 @@ impl Learner for Machine<'_> {
                 .sum::<f64>()
             })
             .collect();
-        self.add_up(gradient);
-        losses.iter().sum::<f64>() / counted as f64
+        let apart = self.add_up(parameters, seed, gradient);
+        losses.iter().sum::<f64>() / counted as f64 + apart
     }
 
     fn check(&mut self, parameters: &[f32]) -> Option<f64> {
@@ -288,8 +289,9 @@ impl Learner for Machine<'_> {
 }
 
 impl Machine<'_> {
-    /// Adds the gradients of all lanes; that of the table goes on to its rows and to the adaptor.
-    fn add_up(&mut self, gradient: &mut [f32]) {
+    /// Adds the gradients of all lanes; that of the table goes on to its rows and to the adaptor. Returns how far language and
+    /// behaviour are apart, where they are asked to agree.
+    fn add_up(&mut self, parameters: &[f32], seed: u64, gradient: &mut [f32]) -> f64 {
         let places = self.places;
         let lanes: Vec<&[f32]> = self.lanes.iter().map(|lane| &lane.gradient[..]).collect();
         let table = places.n * places.d;
@@ -301,12 +303,17 @@ impl Machine<'_> {
         sum(&mut gradient[small], table);
         if places.text == 0 {
             let rows = gradient[places.delta()].par_chunks_mut(PART).enumerate();
-            return rows.for_each(|(at, out)| sum(out, at * PART));
+            rows.for_each(|(at, out)| sum(out, at * PART));
+            return 0.0;
         }
         self.d_table.par_chunks_mut(PART).enumerate().for_each(|(at, out)| {
             out.fill(0.0);
             sum(out, at * PART);
         });
+        let apart = match &self.config.agreement {
+            Some(agreement) if places.ids => self.agree(agreement, parameters, seed, &mut gradient[places.adaptor()]),
+            _ => 0.0,
+        };
         if places.ids {
             let d = places.d;
             let rows = self.d_table.chunks_exact(d).zip(gradient[places.delta()].chunks_exact_mut(d));
@@ -316,6 +323,37 @@ impl Machine<'_> {
         }
         let adaptor = &mut gradient[places.adaptor()];
         matmul_tn_add(self.text, &self.d_table, adaptor, places.text, places.d, places.n);
+        apart
+    }
+
+    /// Draws goods and adds what brings their text and their rows together.
+    fn agree(&mut self, agreement: &Agreement, parameters: &[f32], seed: u64, d_adaptor: &mut [f32]) -> f64 {
+        let Places { n, d, text: k, .. } = self.places;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed.rotate_left(17));
+        let goods = rand::seq::index::sample(&mut rng, n, agreement.goods.min(n)).into_vec();
+        let rows = |all: &[f32], width: usize| -> Vec<f32> {
+            goods.iter().flat_map(|item| &all[item * width..(item + 1) * width]).copied().collect()
+        };
+        let m = goods.len();
+        let (text, behaviour) = (rows(self.text, k), rows(&self.table, d));
+        let mut language = vec![0.0; m * d];
+        matmul_nn_add(&text, &parameters[self.places.adaptor()], &mut language, m, d, k);
+        let (mut d_language, mut d_behaviour) = (vec![0.0; m * d], vec![0.0; m * d]);
+        let apart = agreement.learn(
+            m,
+            Rows {
+                text: &text,
+                language: &language,
+                behaviour: &behaviour,
+                d_language: &mut d_language,
+                d_behaviour: &mut d_behaviour,
+            },
+        );
+        matmul_tn_add(&text, &d_language, d_adaptor, k, d, m);
+        for (item, d_row) in goods.iter().zip(d_behaviour.chunks_exact(d)) {
+            axpy(1.0, d_row, &mut self.d_table[item * d..(item + 1) * d]);
+        }
+        apart
     }
 }
 

@@ -3,11 +3,13 @@
 use crate::shop::{GROUPS, Shop};
 use lingxi_behaviour::alignment::{self, Alignment, AlignmentConfig};
 use lingxi_behaviour::blend::Blend;
+use lingxi_behaviour::conformance::check_score;
 use lingxi_behaviour::graph::joint::{self, Joint, JointLoss};
 use lingxi_behaviour::graph::loss::Loss as GraphLoss;
 use lingxi_behaviour::graph::train::Training;
 use lingxi_behaviour::graph::{FoldIn, GatConfig, GcnConfig, JointConfig, LightGcnConfig, SpectralConfig};
 use lingxi_behaviour::graph::{gat, gcn, lightgcn, spectral};
+use lingxi_behaviour::habit::Habit;
 use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::{self, Form, ItemModel, ItemModelConfig};
 use lingxi_behaviour::knowledge::embedding::{self, Geometry};
@@ -16,7 +18,10 @@ use lingxi_behaviour::nearest;
 use lingxi_behaviour::popularity::{self, Popularity, PopularityConfig};
 use lingxi_behaviour::sequence::{self, Input, Kind, Loss, SequenceConfig, SequenceModel, TrainerConfig};
 use lingxi_behaviour::trend::{self, Trend, TrendConfig};
-use lingxi_data::{Context, EventKind, ItemId, Rows, Score};
+use lingxi_data::{Context, Contribution, Event, EventKind, Interactions, ItemId, Purpose, Rows, Score, UserId};
+use lingxi_train::Course;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
 use lingxi_data::Recall;
@@ -63,7 +68,7 @@ fn aligned(shop: &Shop) -> Alignment {
         history: history(),
         ..Default::default()
     };
-    alignment::fit(&config, &shop.events(), &shop.vectors, 5, &mut |_| {}).unwrap()
+    alignment::fit(&config, &shop.events(), &shop.vectors, 5, &mut Course::heard(&mut |_| {})).unwrap()
 }
 
 /// What is known of the shop: the category of each item that has one, and what replaces what.
@@ -92,13 +97,13 @@ fn folded(shop: &Shop) -> Vec<FoldIn> {
         EmbeddingConfig { dim: 8, batch: 64, negatives: 24, epochs: 30, history: history(), ..Default::default() };
     let learn = |geometry| {
         let config = EmbeddingConfig { geometry, ..vectors.clone() };
-        embedding::fit(&config, &triples(shop), &events, 5, &mut |_, _, _| {}).unwrap()
+        embedding::fit(&config, &triples(shop), &events, 5, &mut Course::heard(&mut |_| {})).unwrap()
     };
     vec![
         spectral::fit(&spectral, &events, 5).unwrap(),
-        lightgcn::fit(&light, &events, 5, &mut |_| {}).unwrap(),
-        gcn::fit(&gcn_, &events, 5, &mut |_| {}).unwrap(),
-        gat::fit(&gat_, &events, 5, &mut |_| {}).unwrap(),
+        lightgcn::fit(&light, &events, 5, &mut Course::heard(&mut |_| {})).unwrap(),
+        gcn::fit(&gcn_, &events, 5, &mut Course::heard(&mut |_| {})).unwrap(),
+        gat::fit(&gat_, &events, 5, &mut Course::heard(&mut |_| {})).unwrap(),
         walk::fit(&known, &triples(shop), &events).unwrap(),
         learn(Geometry::TransE),
         learn(Geometry::ComplEx),
@@ -118,7 +123,7 @@ fn joined(shop: &Shop) -> Joint {
         history: history(),
         ..Default::default()
     };
-    joint::fit(&config, &shop.events(), &shop.vectors, 5, &mut |_, _, _| {}).unwrap()
+    joint::fit(&config, &shop.events(), &shop.vectors, 5, &mut Course::heard(&mut |_| {})).unwrap()
 }
 
 fn trending(shop: &Shop) -> Trend {
@@ -135,13 +140,14 @@ fn sequences(shop: &Shop) -> Vec<SequenceModel> {
         (Kind::Gru4Rec, contrast, Input::Both),
         (Kind::Lstm, Loss::Bce, Input::Ids),
         (Kind::NextItNet, Loss::Mse, Input::Both),
+        (Kind::Caser, Loss::Full, Input::Both),
     ];
     let of = |(network, loss, input)| {
         let training = TrainerConfig { epochs: 20, batch: 16, learning_rate: 1e-2, ..TrainerConfig::default() };
         let small = SequenceConfig { text_dims: 8, dim: 8, inner: 16, layers: 1, length: 10, ..Default::default() };
         // Three held-out shoppers could not say when to stop.
         let config = SequenceConfig { network, loss, input, dropout: 0.1, held_out: 0.0, training, ..small };
-        sequence::fit(&config, &shop.events(), Some(&shop.vectors), 5, &mut |_| {}).unwrap()
+        sequence::fit(&config, &shop.events(), Some(&shop.vectors), 5, &mut Course::heard(&mut |_| {})).unwrap()
     };
     all.map(of).to_vec()
 }
@@ -163,7 +169,9 @@ fn models(shop: &Shop) -> Vec<(Arc<dyn Score>, Arc<dyn Score>)> {
         )
         .unwrap();
         let sequences = sequences(shop).into_iter().map(|model| Arc::new(model) as Arc<dyn Score>);
-        parts.into_iter().chain([Arc::new(blend) as Arc<dyn Score>]).chain(sequences).collect()
+        let habit = Habit::new(&history(), shop.events().n_items()).unwrap();
+        let more = [Arc::new(blend) as Arc<dyn Score>, Arc::new(habit)];
+        parts.into_iter().chain(more).chain(sequences).collect()
     };
     one().into_iter().zip(one()).collect()
 }
@@ -181,11 +189,6 @@ fn contexts(shop: &Shop) -> Vec<Context<'_>> {
     (0..20).map(|u| shop.context(u)).chain(strangers).collect()
 }
 
-#[track_caller]
-fn close(name: &str, what: &str, a: f32, b: f32) {
-    assert!((a - b).abs() <= 1e-4 * (1.0 + a.abs()), "{name}: {what}: {a} and {b}");
-}
-
 #[test]
 fn two_fits_from_the_same_inputs_score_the_same() {
     let shop = shop();
@@ -196,55 +199,35 @@ fn two_fits_from_the_same_inputs_score_the_same() {
 }
 
 #[test]
-fn scoring_some_items_equals_scoring_all_and_no_score_is_nan() {
+fn every_model_keeps_the_laws_of_a_score() {
     let shop = shop();
     let contexts = contexts(&shop);
     for (model, _) in models(&shop) {
-        let all = score_all(model.as_ref(), &contexts);
-        let picked: Vec<ItemId> = [40, 3, 17, 47, 0].map(ItemId).to_vec();
-        for (context, row) in contexts.iter().zip(all.chunks(model.n_items())) {
-            let mut some = vec![f32::NAN; picked.len()];
-            model.score(context, &picked, &mut some);
-            for (item, score) in picked.iter().zip(some) {
-                assert!(score.is_finite(), "{} gave {score}", model.name());
-                close(model.name(), "one by one and all at once", row[item.index()], score);
-            }
-        }
+        check_score(model.as_ref(), &contexts).unwrap();
     }
 }
 
 #[test]
-fn contributions_add_up_to_the_score() {
-    let shop = shop();
-    let contexts = contexts(&shop);
-    for (model, _) in models(&shop) {
-        let all = score_all(model.as_ref(), &contexts);
-        let mut explained = 0;
-        for (context, row) in contexts.iter().zip(all.chunks(model.n_items())) {
-            for (item, score) in row.iter().enumerate() {
-                let parts = model.contributions(context, ItemId(item as u32));
-                explained += parts.len();
-                close(model.name(), "score and sum of its parts", *score, parts.iter().map(|p| p.value).sum());
-            }
+fn a_model_that_breaks_a_law_is_told_which() {
+    /// Scores by the place in the question.
+    struct Odd;
+    impl Score for Odd {
+        fn name(&self) -> &'static str {
+            "odd"
         }
-        assert!(explained > 0, "{} explains nothing", model.name());
+        fn n_items(&self) -> usize {
+            48
+        }
+        fn score(&self, _: &Context<'_>, _: &[ItemId], out: &mut [f32]) {
+            out.iter_mut().zip(1..).for_each(|(out, at)| *out = at as f32);
+        }
+        fn contributions(&self, _: &Context<'_>, _: ItemId) -> Vec<Contribution> {
+            Vec::new()
+        }
     }
-}
-
-#[test]
-fn an_empty_history_and_unknown_items_are_no_evidence_and_an_unknown_item_scores_zero() {
     let shop = shop();
-    let all = contexts(&shop);
-    let strangers = &all[all.len() - 2..];
-    for (model, _) in models(&shop) {
-        let rows = score_all(model.as_ref(), strangers);
-        let (empty, unknown) = rows.split_at(model.n_items());
-        assert_eq!(empty, unknown, "{}", model.name());
-        let mut out = [f32::NAN];
-        model.score(&all[0], &[ItemId(999)], &mut out);
-        assert_eq!(out, [0.0], "{}", model.name());
-        assert!(model.contributions(&all[0], ItemId(999)).is_empty(), "{}", model.name());
-    }
+    let law = check_score(&Odd, &contexts(&shop)).unwrap_err();
+    assert!(law.contains("odd: one by one and all at once"), "{law}");
 }
 
 #[test]
@@ -260,6 +243,48 @@ fn shoppers_are_led_to_goods_of_their_own_group() {
         }
         assert!(own >= 15, "{} led only {own} of 20 shoppers home", model.name());
     }
+}
+
+#[test]
+fn a_sequence_model_hears_what_was_done_and_how_long_ago() {
+    // After an item that was bought comes the one behind it, after one that was viewed the one before it; or after a day, and at once.
+    const ITEMS: u32 = 20;
+    let log = |tells: &dyn Fn(bool) -> (EventKind, i64)| {
+        let (mut events, mut rng) = (Vec::new(), ChaCha8Rng::seed_from_u64(1));
+        for user in 0..200u32 {
+            let (mut item, mut at) = (user % ITEMS, 0i64);
+            for _ in 0..12 {
+                let up = rng.random_bool(0.5);
+                let (kind, gap) = tells(up);
+                at += gap;
+                events.push(Event { user: UserId(user), item: ItemId(item), at, kind, value: 1.0 });
+                item = (item + if up { 1 } else { ITEMS - 1 }) % ITEMS;
+            }
+        }
+        Interactions::from_events(events, 200, ITEMS as usize).unwrap()
+    };
+    let kinds = log(&|up| (if up { EventKind::Buy } else { EventKind::View }, 60));
+    let gaps = log(&|up| (EventKind::View, if up { 86_400 } else { 60 }));
+    let neither = log(&|_| (EventKind::View, 60));
+    let training = TrainerConfig { epochs: 30, batch: 32, learning_rate: 5e-3, ..TrainerConfig::default() };
+    let config =
+        SequenceConfig { dim: 16, inner: 32, layers: 1, length: 12, dropout: 0.0, training, ..Default::default() };
+    let right = |log: &Interactions| {
+        let events = log.for_purpose(Purpose::Training);
+        let model = sequence::fit(&config, &events, None, 5, &mut Course::heard(&mut |_| {})).unwrap();
+        let hit = |user: u32| {
+            let rows = events.of(UserId(user));
+            let (last, wanted) = (rows.len() - 2, rows.items[rows.len() - 1]);
+            let (items, at) = (&rows.items[..=last], &rows.at[..=last]);
+            let history = Rows { items, at, kinds: &rows.kinds[..=last], values: &rows.values[..=last] };
+            let row = score_all(&model, &[Context { user: None, history, now: at[last] }]);
+            (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])) == Some(wanted.index())
+        };
+        (0..200).filter(|user| hit(*user)).count()
+    };
+    let [by_kind, by_gap, by_nothing] = [&kinds, &gaps, &neither].map(right);
+    assert!(by_kind > 180 && by_gap > 180, "{by_kind} and {by_gap} of 200");
+    assert!(by_nothing < 160, "{by_nothing} of 200 were told by something else");
 }
 
 #[test]
@@ -373,7 +398,7 @@ fn a_new_item_placed_by_its_text_lies_where_a_cold_item_of_the_same_text_lies() 
     let placed = model.place_item(shop.vectors.get(ItemId(45)).unwrap()).unwrap();
     let (items, dim) = model.item_vectors();
     for (a, b) in placed.iter().zip(&items[45 * dim..46 * dim]) {
-        close("alignment", "placed and cold", *a, *b);
+        assert!((a - b).abs() < 1e-4, "{a} and {b}");
     }
     assert!(model.place_item(&[1.0]).is_err());
 }

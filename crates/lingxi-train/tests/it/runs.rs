@@ -71,7 +71,7 @@ fn config() -> TrainerConfig {
 
 fn run_in(folder: &Path, slow: Duration, key: &str) -> Result<(Vec<f32>, Vec<Step>), lingxi_train::TrainError> {
     let mut steps = Vec::new();
-    let run = Run { folder, key, every: 5, clock: &|| 1_700_000_000.5 };
+    let run = Run { folder, key, every: 5, pause: 0.0, clock: &|| 1_700_000_000.5 };
     let mut learner = Regression::new(slow);
     let outcome = train_in(&run, &config(), &mut learner, vec![0.0; 8], 7, &mut |step| steps.push(step))?;
     Ok((outcome, steps))

@@ -8,6 +8,7 @@ use super::texts::{Classes, Labelled};
 use crate::failure::UserError;
 use crate::progress::Unit;
 use crate::site::Site;
+use crate::stages::learn::unix_seconds;
 use anyhow::Result;
 use lingxi_content::finetune::augment::with_typing_noise;
 use lingxi_content::finetune::shrink::with_layers;
@@ -336,14 +337,11 @@ fn key(work: &Work<'_>, learned: &Lessons, held: &Lessons) -> String {
 fn train(work: &Work<'_>, folder: &Path, key: &str, tutor: &mut Tutor, site: &Site) -> Result<Vec<f32>> {
     let training = &work.tuning.training;
     let pass = training.steps_of_a_pass(lingxi_train::Learner::examples(tutor));
-    let clock = || {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(0.0, |since| since.as_secs_f64())
-    };
     let stage = site.progress.stage(work.title, Some(pass * training.epochs as u64), Unit::Of("steps"));
     let (parameters, mut least) = (tutor.parameters(), f64::INFINITY);
-    let run = Run { folder, key, every: pass, clock: &clock };
+    let run = Run { folder, key, every: pass, pause: 0.0, clock: &unix_seconds };
     let best = lingxi_train::train_in(&run, training, tutor, parameters, work.seed, &mut |step| {
+        stage.say(&format!("loss {:.4}", step.loss));
         stage.set(step.step);
         if let Some(figure) = step.held_out {
             least = least.min(figure);

@@ -12,15 +12,17 @@ use crate::failure::UserError;
 use crate::pipeline::Read;
 use crate::progress::Unit;
 use crate::recipe::Recipe;
+use crate::shelf::Shelf;
 use crate::site::Site;
 use crate::stages::encode::{Meaning, encode_by};
+use crate::stages::fit::sequence_model;
 use crate::stages::tune::tune;
 use anyhow::Result;
 use lingxi_behaviour::item_model::{self, ItemModel, ItemModelConfig};
 use lingxi_behaviour::nearest;
-use lingxi_behaviour::sequence::{self, SequenceConfig, SequenceModel};
+use lingxi_behaviour::sequence::{SequenceConfig, SequenceModel};
 use lingxi_data::split::{ColdItems, ColdSplit, Holdout, cold_items};
-use lingxi_data::{Purpose, Score};
+use lingxi_data::{Fingerprint, Purpose, Score};
 use lingxi_eval::{Case, EvalConfig, Goods, Report, cases, evaluate, slices};
 
 /// What new goods are judged by.
@@ -77,7 +79,8 @@ pub fn cold(recipe: &Recipe, read: &Read, site: &Site) -> Result<Cold> {
     let events = split.split.train.for_purpose(Purpose::Training);
     let counts = events.item_counts();
     let goods = Goods { counts: Some(&counts), vectors: Some(&meaning.vectors) };
-    let run = Run { recipe, goods, site, split: &split, meaning };
+    let key = Fingerprint::of_json(&(read.shop.place.key, "cold", site.seed));
+    let run = Run { recipe, goods, site, split: &split, meaning, key };
     let (item, chosen) = run.item_model(config)?;
     let sequence = recipe.models.sequence.as_ref().map(|config| run.sequence(config)).transpose()?;
     let near = |meaning: &Meaning, name: &str| -> Result<Report> {
@@ -105,6 +108,8 @@ struct Run<'a> {
     site: &'a Site,
     split: &'a ColdSplit,
     meaning: &'a Meaning,
+    /// Names shop and division.
+    key: Fingerprint,
 }
 
 impl Run<'_> {
@@ -135,14 +140,9 @@ impl Run<'_> {
     }
 
     fn train(&self, config: &SequenceConfig) -> Result<SequenceModel> {
-        let events = self.split.split.train.for_purpose(Purpose::Training);
-        let stage = self.site.progress.stage("sequence", None, Unit::Of("steps"));
-        let model = sequence::fit(config, &events, Some(&self.meaning.vectors), self.site.seed, &mut |at| {
-            stage.set_total(at.steps);
-            stage.set(at.step);
-        })?;
-        stage.finish("");
-        Ok(model)
+        let key = Shelf::key(&[self.key, self.meaning.key], &(config, self.site.seed));
+        let vectors = Some(self.meaning.vectors.as_ref());
+        Ok(sequence_model(config, &self.split.split.train, vectors, key, self.site)?.0)
     }
 
     /// The harmonic mean of the Recall@20 of new and of known goods among all.

@@ -5,7 +5,10 @@ use crate::recipe::Models;
 use crate::shelf::Shelf;
 use crate::site::Site;
 use crate::stages::encode::Meaning;
+use crate::stages::learn::{Form, Pupil, Watched, file, keep, learn, train};
 use crate::stages::web::fit_web;
+
+pub use crate::stages::learn::Curve;
 use anyhow::Result;
 use lingxi_behaviour::alignment::{self, Alignment, AlignmentConfig};
 use lingxi_behaviour::habit::Habit;
@@ -14,8 +17,7 @@ use lingxi_behaviour::item_model::{self, ItemModel, ItemModelConfig};
 use lingxi_behaviour::popularity::{self, Popularity, PopularityConfig};
 use lingxi_behaviour::sequence::{self, SequenceConfig, SequenceModel};
 use lingxi_data::ingest::Knowledge;
-use lingxi_data::{Catalog, Fingerprint, Interactions, Purpose, Score};
-use serde::{Deserialize, Serialize};
+use lingxi_data::{Catalog, Fingerprint, Interactions, ItemVectors, Purpose, Score};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -71,19 +73,13 @@ pub struct Fitted {
     pub counts: Vec<u32>,
 }
 
-/// A figure over the steps of training.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Curve {
-    /// Which model learned.
-    pub model: String,
-    /// What was watched, with its unit.
-    pub metric: String,
-    /// Step and value.
-    pub points: Vec<(u64, f64)>,
-}
-
 impl Fitted {
+    /// The alignment, and how it came to what it knows.
+    fn aligned(&self) -> Option<(&Alignment, &Curve)> {
+        let curve = self.curves.iter().find(|curve| curve.model == "alignment")?;
+        Some((self.alignment.as_deref()?, curve))
+    }
+
     /// Every model as a row, baselines first.
     pub fn rows(&self) -> Vec<Named> {
         let mut rows = self.popularity.clone();
@@ -119,10 +115,9 @@ pub fn fit(
         _ => None,
     };
     let sequence = models.sequence.as_ref().map(|config| fit_sequence(config, lessons, site)).transpose()?;
-    let (alignment, curve) = aligned.unzip();
-    let web = fit_web(models, lessons, site)?;
-    let (sequence, sequence_curve) = sequence.unzip();
-    let curves = curve.into_iter().chain(sequence_curve).collect();
+    let ((alignment, first), (sequence, second)) = (aligned.unzip(), sequence.unzip());
+    let (web, more) = fit_web(models, lessons, site)?;
+    let curves = first.into_iter().chain(second).chain(more).filter(|curve| !curve.points.is_empty()).collect();
     let counts = lessons.events.for_purpose(Purpose::Training).item_counts();
     Ok(Fitted { popularity, habit, item, alignment, sequence, web, curves, counts })
 }
@@ -189,69 +184,42 @@ fn fit_alignment(
     lessons: Lessons<'_>,
     site: &Site,
 ) -> Result<(Arc<Alignment>, Curve)> {
-    let key = alignment_key(config, meaning, lessons, site);
-    let make = || {
-        let events = lessons.events.for_purpose(Purpose::Training);
-        if let Some((trained, curve)) = trained.and_then(|t| Some((t.alignment.as_deref()?, t.curves.first()?))) {
+    let watched = Watched::Loss("held-out InfoNCE, nats");
+    let pupil = Pupil { name: "alignment", key: alignment_key(config, meaning, lessons, site), watched };
+    let form = Form { load: Alignment::load, save: Alignment::save };
+    let events = lessons.events.for_purpose(Purpose::Training);
+    let (model, curve) = keep(pupil, &form, site, || match trained.and_then(Fitted::aligned) {
+        Some((trained, curve)) => {
             let mut model = trained.clone();
             model.refresh(&events, &meaning.vectors)?;
-            return Ok((Arc::new(model), curve.clone()));
+            Ok((model, curve.clone()))
         }
-        let stage = site.progress.stage("alignment", None, Unit::Of("steps"));
-        let (model, metric) = ("alignment".to_owned(), "held-out InfoNCE, nats".to_owned());
-        let mut curve = Curve { model, metric, points: Vec::new() };
-        let model = alignment::fit(config, &events, &meaning.vectors, site.seed, &mut |at| {
-            stage.set_total(at.steps as u64);
-            stage.set(at.step as u64);
-            curve.points.extend(at.held_out_loss.map(|loss| (at.step as u64, loss)));
-        })?;
-        stage.finish(&format!("held-out loss {:.3}", curve.points.last().map_or(f64::NAN, |(_, loss)| *loss)));
-        Ok((Arc::new(model), curve))
-    };
-    let load = |folder: &Path| {
-        let curve = serde_json::from_slice(&std::fs::read(folder.join(CURVE))?)?;
-        Ok((Arc::new(Alignment::load(&file(folder))?), curve))
-    };
-    let save = |(model, curve): &(Arc<Alignment>, Curve), folder: &Path| {
-        model.save(&file(folder))?;
-        Ok(std::fs::write(folder.join(CURVE), serde_json::to_vec(curve)?)?)
-    };
-    Ok(site.shelf.get("alignment", key, load, make, save)?.0)
+        None => train(pupil, site, |course| alignment::fit(config, &events, &meaning.vectors, site.seed, course)),
+    })?;
+    Ok((Arc::new(model), curve))
 }
 
 /// The sequence model, from the shelf or trained.
 fn fit_sequence(config: &SequenceConfig, lessons: Lessons<'_>, site: &Site) -> Result<(Arc<SequenceModel>, Curve)> {
     let key = Shelf::key(&[lessons.key, lessons.meaning_key()], &(config, site.seed));
-    let make = || {
-        let stage = site.progress.stage("sequence", None, Unit::Of("steps"));
-        let (model, metric) = ("sequence".to_owned(), "held-out NDCG@10".to_owned());
-        let mut curve = Curve { model, metric, points: Vec::new() };
-        let events = lessons.events.for_purpose(Purpose::Training);
-        let vectors = lessons.meaning.map(|m| m.vectors.as_ref());
-        let model = sequence::fit(config, &events, vectors, site.seed, &mut |at| {
-            stage.set_total(at.steps);
-            stage.set(at.step);
-            curve.points.extend(at.held_out.map(|figure| (at.step, -figure)));
-        })?;
-        let best = curve.points.iter().map(|(_, figure)| *figure).fold(f64::NAN, f64::max);
-        stage.finish(&format!("held-out NDCG@10 {best:.4}"));
-        Ok((Arc::new(model), curve))
-    };
-    let load = |folder: &Path| {
-        let curve = serde_json::from_slice(&std::fs::read(folder.join(CURVE))?)?;
-        Ok((Arc::new(SequenceModel::load(&file(folder))?), curve))
-    };
-    let save = |(model, curve): &(Arc<SequenceModel>, Curve), folder: &Path| {
-        model.save(&file(folder))?;
-        Ok(std::fs::write(folder.join(CURVE), serde_json::to_vec(curve)?)?)
-    };
-    Ok(site.shelf.get("sequence", key, load, make, save)?.0)
+    let vectors = lessons.meaning.map(|m| m.vectors.as_ref());
+    let (model, curve) = sequence_model(config, lessons.events, vectors, key, site)?;
+    Ok((Arc::new(model), curve))
 }
 
-/// The file with the curve, beside the model.
-const CURVE: &str = "curve.json";
-
-/// The file of a model in its folder.
-pub(super) fn file(folder: &Path) -> std::path::PathBuf {
-    folder.join("model.safetensors")
+/// The sequence model of some events under `key`, from the shelf or trained.
+///
+/// # Errors
+/// Those of [`sequence::fit`], and a folder that cannot be written.
+pub(super) fn sequence_model(
+    config: &SequenceConfig,
+    events: &Interactions,
+    vectors: Option<&ItemVectors>,
+    key: Fingerprint,
+    site: &Site,
+) -> Result<(SequenceModel, Curve)> {
+    let pupil = Pupil { name: "sequence", key, watched: Watched::Gain("held-out NDCG@10") };
+    let form = Form { load: SequenceModel::load, save: SequenceModel::save };
+    let events = events.for_purpose(Purpose::Training);
+    learn(pupil, &form, site, |course| sequence::fit(config, &events, vectors, site.seed, course))
 }

@@ -5,16 +5,17 @@ use crate::progress::Unit;
 use crate::recipe::Models;
 use crate::shelf::Shelf;
 use crate::site::Site;
-use crate::stages::encode::Meaning;
-use crate::stages::fit::{Lessons, Named, file};
+use crate::stages::fit::{Lessons, Named};
+use crate::stages::learn::{Curve, Form, Pupil, Watched, file, learn};
 use anyhow::Result;
-use lingxi_behaviour::graph::joint::{self, Joint, JointConfig};
-use lingxi_behaviour::graph::train::Epoch;
+use lingxi_behaviour::Result as FitResult;
+use lingxi_behaviour::graph::joint::{self, Joint};
 use lingxi_behaviour::graph::{FoldIn, gat, gcn, lightgcn, spectral};
 use lingxi_behaviour::knowledge::{Triples, embedding, walk};
 use lingxi_behaviour::trend;
 use lingxi_data::ingest::Knowledge;
-use lingxi_data::{Catalog, Events, Fingerprint, Purpose};
+use lingxi_data::{Catalog, Fingerprint, Purpose, Score};
+use lingxi_train::Course;
 use serde::Serialize;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,84 +23,74 @@ use std::sync::Arc;
 /// Name of the relation between an item and its category.
 const CATEGORY: &str = "category";
 
-/// Fits what the recipe asks for, in the order of the tables.
+/// Fits what the recipe asks for, in the order of the tables; beside the models, how those that learn in steps did.
 ///
 /// # Errors
 /// Those of the models, and knowledge that is asked for where the shop has none.
-pub fn fit_web(models: &Models, lessons: Lessons<'_>, site: &Site) -> Result<Vec<Named>> {
-    let mut rows = Vec::new();
+pub fn fit_web(models: &Models, lessons: Lessons<'_>, site: &Site) -> Result<(Vec<Named>, Vec<Curve>)> {
+    let (mut rows, mut curves) = (Vec::new(), Vec::new());
+    let (seed, events) = (site.seed, lessons.events.for_purpose(Purpose::Training));
+    let mut add = |name: &str, model: Arc<dyn Score>| rows.push(Named { name: name.into(), model });
     if let Some(config) = &models.trend {
-        let model = trend::fit(config, &lessons.events.for_purpose(Purpose::Training))?;
-        rows.push(Named { name: "trend".into(), model: Arc::new(model) });
+        add("trend", Arc::new(trend::fit(config, &events)?));
     }
-    type Fit<'a> = &'a dyn Fn(&Events<'_>, &mut dyn FnMut(Epoch)) -> Result<FoldIn>;
-    let kept = |name: &str, key: Fingerprint, fit: Fit<'_>| -> Result<Named> {
-        let make = || {
-            let stage = site.progress.stage(name, None, Unit::Of("epochs"));
-            let mut said = String::new();
-            let model = fit(&lessons.events.for_purpose(Purpose::Training), &mut |at: Epoch| {
-                stage.set_total(at.epochs as u64);
-                stage.set(at.epoch as u64);
-                said = at.held_out_loss.map_or_else(String::new, |loss| format!("held-out loss {loss:.3}"));
-            })?;
-            stage.finish(&said);
-            Ok(model)
-        };
-        let load = |folder: &Path| Ok(FoldIn::load(&file(folder))?);
-        let (model, _) = site.shelf.get(name, key, load, make, |m, folder| Ok(m.save(&file(folder))?))?;
-        Ok(Named { name: name.into(), model: Arc::new(model) })
-    };
     if let Some(config) = &models.spectral {
-        let key = key(lessons, config, site);
-        rows.push(kept("spectral", key, &|events, _| Ok(spectral::fit(config, events, site.seed)?))?);
+        add(
+            "spectral",
+            at_once("spectral", key(lessons, config, site), site, || spectral::fit(config, &events, seed))?,
+        );
     }
+    let mut taught = |name: &'static str, metric, key, fit: &dyn Fn(&mut Course<'_>) -> FitResult<FoldIn>| {
+        let pupil = Pupil { name, key, watched: Watched::Loss(metric) };
+        let (model, curve) = learn(pupil, &Form { load: FoldIn::load, save: FoldIn::save }, site, fit)?;
+        curves.push(curve);
+        anyhow::Ok(Arc::new(model))
+    };
     if let Some(config) = &models.lightgcn {
-        let key = key(lessons, config, site);
-        rows.push(kept("lightgcn", key, &|events, said| Ok(lightgcn::fit(config, events, site.seed, said)?))?);
+        let fit = |course: &mut Course<'_>| lightgcn::fit(config, &events, seed, course);
+        add("lightgcn", taught("lightgcn", LOSS, key(lessons, config, site), &fit)?);
     }
     if let Some(config) = &models.gcn {
-        let key = key(lessons, config, site);
-        rows.push(kept("gcn", key, &|events, said| Ok(gcn::fit(config, events, site.seed, said)?))?);
+        let fit = |course: &mut Course<'_>| gcn::fit(config, &events, seed, course);
+        add("gcn", taught("gcn", LOSS, key(lessons, config, site), &fit)?);
     }
     if let Some(config) = &models.gat {
-        let key = key(lessons, config, site);
-        rows.push(kept("gat", key, &|events, said| Ok(gat::fit(config, events, site.seed, said)?))?);
+        let fit = |course: &mut Course<'_>| gat::fit(config, &events, seed, course);
+        add("gat", taught("gat", LOSS, key(lessons, config, site), &fit)?);
     }
     if let (Some(config), Some(meaning)) = (&models.joint, lessons.meaning) {
-        rows.push(fit_joint(config, meaning, lessons, site)?);
+        let key = Shelf::key(&[lessons.key, meaning.key], &(config, seed));
+        let pupil = Pupil { name: "joint", key, watched: Watched::Loss(LOSS) };
+        let form = Form { load: Joint::load, save: Joint::save };
+        let fit = |course: &mut Course<'_>| joint::fit(config, &events, &meaning.vectors, seed, course);
+        add("joint", Arc::new(learn(pupil, &form, site, fit)?.0));
     }
     if let Some(config) = &models.knowledge {
         let triples = triples(lessons.catalog, lessons.knowledge)?;
-        let key = key(lessons, config, site);
-        rows.push(kept("knowledge", key, &|events, _| Ok(walk::fit(config, &triples, events)?))?);
+        let fit = || walk::fit(config, &triples, &events);
+        add("knowledge", at_once("knowledge", key(lessons, config, site), site, fit)?);
     }
     if let Some(config) = &models.embedding {
         let triples = triples(lessons.catalog, lessons.knowledge)?;
-        let key = key(lessons, config, site);
-        let fit: Fit<'_> = &|events, said| {
-            let mut heard = |epoch, epochs, loss| said(Epoch { epoch, epochs, loss, held_out_loss: None });
-            Ok(embedding::fit(config, &triples, events, site.seed, &mut heard)?)
-        };
-        rows.push(kept("embedding", key, fit)?);
+        let fit = |course: &mut Course<'_>| embedding::fit(config, &triples, &events, seed, course);
+        add("embedding", taught("embedding", LOSS, key(lessons, config, site), &fit)?);
     }
-    Ok(rows)
+    Ok((rows, curves))
 }
 
-fn fit_joint(config: &JointConfig, meaning: &Meaning, lessons: Lessons<'_>, site: &Site) -> Result<Named> {
-    let key = Shelf::key(&[lessons.key, meaning.key], &(config, site.seed));
+/// What is watched of the models that hold pairs out.
+const LOSS: &str = "held-out loss";
+
+/// A model that learns nothing in steps, from the shelf or fitted.
+fn at_once(name: &str, key: Fingerprint, site: &Site, fit: impl FnOnce() -> FitResult<FoldIn>) -> Result<Arc<FoldIn>> {
     let make = || {
-        let stage = site.progress.stage("joint", None, Unit::Of("epochs"));
-        let events = lessons.events.for_purpose(Purpose::Training);
-        let model = joint::fit(config, &events, &meaning.vectors, site.seed, &mut |epoch, epochs, _| {
-            stage.set_total(epochs as u64);
-            stage.set(epoch as u64);
-        })?;
+        let stage = site.progress.stage(name, None, Unit::Of("steps"));
+        let model = fit()?;
         stage.finish("");
         Ok(model)
     };
-    let load = |folder: &Path| Ok(Joint::load(&file(folder))?);
-    let (model, _) = site.shelf.get("joint", key, load, make, |m, folder| Ok(m.save(&file(folder))?))?;
-    Ok(Named { name: "joint".into(), model: Arc::new(model) })
+    let load = |folder: &Path| Ok(FoldIn::load(&file(folder))?);
+    Ok(Arc::new(site.shelf.get(name, key, load, make, |m, folder| Ok(m.save(&file(folder))?))?.0))
 }
 
 /// Names a model by its events, its settings and the seed.

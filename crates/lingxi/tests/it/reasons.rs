@@ -10,6 +10,7 @@ use lingxi_data::{
     UserId,
 };
 use lingxi_decide::{ExactRecall, PolicyConfig, Repeats, Rules, RulesConfig, Stages, decide};
+use lingxi_train::Course;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ fn blend(form: Form) -> Arc<Blend> {
     let together = item_model::fit(&config, &events, Some(&vectors()), &mut |_, _| {}).unwrap();
     let config =
         AlignmentConfig { text_dims: 6, hidden: 8, dim: 4, batch: 64, negatives: 32, steps: 20, ..Default::default() };
-    let meaning = alignment::fit(&config, &events, &vectors(), 1, &mut |_| {}).unwrap();
+    let meaning = alignment::fit(&config, &events, &vectors(), 1, &mut Course::heard(&mut |_| {})).unwrap();
     let parts: Vec<(Arc<dyn Score>, f32)> =
         vec![(Arc::new(popular), 0.3), (Arc::new(together), 0.5), (Arc::new(meaning), 0.2)];
     Arc::new(Blend::new(parts).unwrap())

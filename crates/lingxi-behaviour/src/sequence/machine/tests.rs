@@ -1,5 +1,5 @@
 use super::super::lessons::{Known, known};
-use super::super::{Input, SequenceConfig};
+use super::super::{Agreement, Input, Likeness, SequenceConfig};
 use super::*;
 use lingxi_data::{Event, EventKind, Interactions, ItemId, Purpose, UserId};
 use lingxi_train::gradient_check;
@@ -68,6 +68,23 @@ fn the_gradient_of_a_whole_step_agrees_with_finite_differences_with_and_without_
         let value = |at: &[f32]| machine.learn(at, &batch, 7, &mut vec![0.0; at.len()]);
         gradient_check(&parameters, &gradient, 3e-3, 0.02, 80, 5, value)
             .unwrap_or_else(|why| panic!("{id_dropout}: {why:?}"));
+    }
+}
+
+#[test]
+fn the_gradient_of_a_step_whose_language_and_behaviour_agree_is_that_of_finite_differences() {
+    let (lessons, held, text) = (lessons(), Lessons::default(), numbers(ITEMS * TEXT, 1.0));
+    for loss in [Likeness::InfoNce, Likeness::Kl] {
+        let agreement = Some(Agreement { loss, weight: 2.0, temperature: 0.5, goods: 9 });
+        let config = SequenceConfig { agreement, ..config(0.0) };
+        let parameters = numbers(places(&config).len(), 0.4);
+        let mut machine = Machine::new(&config, places(&config), &text, &lessons, &held);
+        let batch: Vec<u32> = (0..lessons.len() as u32).collect();
+        let mut gradient = vec![0.0; parameters.len()];
+        machine.learn(&parameters, &batch, 7, &mut gradient);
+        let value = |at: &[f32]| machine.learn(at, &batch, 7, &mut vec![0.0; at.len()]);
+        gradient_check(&parameters, &gradient, 3e-3, 0.02, 80, 5, value)
+            .unwrap_or_else(|why| panic!("{loss:?}: {why:?}"));
     }
 }
 

@@ -1,0 +1,139 @@
+//! A build that is killed while a model learns goes on from its checkpoint and makes the same model.
+
+use crate::whole::with_encoder;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Models that learn in steps, in the order in which they are fitted, with settings that take some seconds each.
+const TAUGHT: [(&str, &str); 5] = [
+    (
+        "sequence",
+        "dim = 32\ninner = 32\nlength = 20\nheld_out = 0.2\ntraining = { epochs = 30, patience = 30, batch = 16 }",
+    ),
+    ("lightgcn", "dim = 64\ntraining = { epochs = 400, patience = 400, batch = 512 }"),
+    ("gcn", "dim = 64\ntraining = { epochs = 200, patience = 200, batch = 512 }"),
+    ("gat", "dim = 64\ntraining = { epochs = 80, patience = 80, batch = 512 }"),
+    ("embedding", "dim = 64\nepochs = 60\nbatch = 512"),
+];
+/// Those that read text beside.
+const READING: [(&str, &str); 2] =
+    [("alignment", "steps = 600\npatience = 600"), ("joint", "dim = 64\nepochs = 60\nbatch = 512")];
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// 300 shoppers who each take 20 goods of one of three kinds, with the category of each.
+fn shop(folder: &Path) {
+    let (mut events, mut items) = ("who,what,when\n".to_string(), "id,title,kind\n".to_string());
+    for (number, kind) in ["tea", "soap", "bolt"].into_iter().enumerate() {
+        (0..60).for_each(|i| writeln!(items, "{kind}-{i},{kind} number {i},{kind}").unwrap());
+        for (u, step) in (0..100).flat_map(|u| (0..20).map(move |step| (u, step))) {
+            let (item, at) = ((u * 7 + step * (3 + number)) % 60, 1_700_000_000 + step * 3600 + u * 7);
+            writeln!(events, "{kind}-{u},{kind}-{item},{at}").unwrap();
+        }
+    }
+    std::fs::write(folder.join("events.csv"), events).unwrap();
+    std::fs::write(folder.join("items.csv"), items).unwrap();
+}
+
+fn recipe(folder: &Path, models: &[(&str, &str)], encoder: &str) {
+    let mut text = format!(
+        "name = \"corner-shop\"\n[[data.events]]\npath = \"events.csv\"\nkind = \"buy\"\n\
+         columns = {{ user = \"who\", item = \"what\", at = \"when\" }}\n[data.items]\npath = \"items.csv\"\nid = \"id\"\n\
+         title = \"title\"\ntext = [\"title\"]\ncategory = [\"kind\"]\n[content]\nencoder = \"{encoder}\"\n[split]\n\
+         by = \"leave_one_out\"\n[models]\nitem = []\n[evaluate]\nresamples = 10\n[models.popularity]\n"
+    );
+    models.iter().for_each(|(name, settings)| writeln!(text, "[models.{name}]\n{settings}").unwrap());
+    std::fs::write(folder.join("recipe.toml"), text).unwrap();
+}
+
+/// `lingxi evaluate` in a folder, with what it makes in the folder too.
+fn evaluate(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lingxi"));
+    command.args(["evaluate", "--json", "--recipe"]).arg(folder.join("recipe.toml")).arg("--data").arg(folder);
+    command.env("LINGXI_CACHE", folder.join("cache")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The file `name` of each run or artefact of a model.
+fn files(folder: &Path, of: &str, model: &str, name: &str) -> Vec<PathBuf> {
+    let all = std::fs::read_dir(folder.join("cache").join(of).join(model)).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = all.map(|entry| entry.path().join(name)).filter(|path| path.exists()).collect();
+    found.sort();
+    found
+}
+
+/// Bytes of the models on the shelf, and the steps of their logs.
+fn made(folder: &Path, models: &[(&str, &str)]) -> BTreeMap<PathBuf, (Vec<u8>, Vec<String>)> {
+    let mut all = BTreeMap::new();
+    for (model, _) in models {
+        let kept = files(folder, "artefacts", model, "model.safetensors");
+        let logs = files(folder, "runs", model, "metrics.jsonl");
+        assert!(!kept.is_empty() && kept.len() == logs.len(), "{model}: {kept:?} and {logs:?}");
+        for (kept, log) in kept.into_iter().zip(logs) {
+            let steps = std::fs::read_to_string(log).unwrap().lines().map(str::to_owned).collect();
+            let name = kept.strip_prefix(folder).unwrap().to_owned();
+            all.insert(name, (std::fs::read(&kept).unwrap(), steps));
+        }
+    }
+    all
+}
+
+/// Starts the command and kills it as soon as `model` has a checkpoint and is not on the shelf.
+fn kill_while_learning(folder: &Path, model: &str) {
+    let mut child = evaluate(folder).spawn().unwrap();
+    let until = Instant::now() + PATIENCE;
+    while files(folder, "runs", model, "checkpoint.safetensors").is_empty() {
+        assert!(Instant::now() < until, "{model}: no checkpoint in time");
+        assert!(child.try_wait().unwrap().is_none(), "{model}: learned before it could be killed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // On Unix this is SIGKILL.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let kept = files(folder, "artefacts", model, "model.safetensors");
+    assert!(kept.is_empty(), "{model}: on the shelf before the kill");
+}
+
+fn killed_and_gone_on_with(models: &[(&str, &str)], encoder: &str) {
+    let (calm, hurt) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for folder in [calm.path(), hurt.path()] {
+        shop(folder);
+        recipe(folder, models, encoder);
+        if !encoder.is_empty() && !with_encoder(folder) {
+            return;
+        }
+    }
+    let whole = evaluate(calm.path()).output().unwrap();
+    assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+    models.iter().for_each(|(model, _)| kill_while_learning(hurt.path(), model));
+    let last = evaluate(hurt.path()).output().unwrap();
+    assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
+    let (expected, got) = (made(calm.path(), models), made(hurt.path(), models));
+    assert_eq!(expected.keys().collect::<Vec<_>>(), got.keys().collect::<Vec<_>>());
+    for (model, (bytes, steps)) in &expected {
+        assert!(*bytes == got[model].0, "{}: another model", model.display());
+        assert_eq!(*steps, got[model].1, "{}: other steps", model.display());
+    }
+    let line = |out: &[u8]| -> serde_json::Value { serde_json::from_slice(out).unwrap() };
+    assert_eq!(line(&whole.stdout)["result"]["metrics"], line(&last.stdout)["result"]["metrics"]);
+    for (model, _) in models {
+        let left = files(hurt.path(), "runs", model, "checkpoint.safetensors");
+        assert!(left.is_empty(), "{model}: {left:?} is left though the model is kept");
+    }
+    let of = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("events.out.tfevents");
+    let run = files(hurt.path(), "runs", models[0].0, "metrics.jsonl").remove(0);
+    let curves = std::fs::read_dir(run.parent().unwrap()).unwrap().flatten().filter(|_| true).map(of);
+    assert!(curves.filter(|is| *is).count() >= 2, "an event file of each part of the run");
+}
+
+#[test]
+fn a_killed_build_goes_on_where_each_of_its_models_was_and_makes_the_same_models() {
+    killed_and_gone_on_with(&TAUGHT, "");
+}
+
+#[test]
+fn a_killed_build_goes_on_with_the_models_that_read() {
+    killed_and_gone_on_with(&READING, "all-MiniLM-L6-v2");
+}
