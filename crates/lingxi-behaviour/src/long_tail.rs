@@ -35,9 +35,9 @@ impl LongTail {
         LongTail { lift, rare: self.rare.clone() }
     }
 
-    /// Whether an item is rare; goods that are not known are.
+    /// Whether an item is rare; one that is not known is not.
     pub fn is_rare(&self, item: ItemId) -> bool {
-        self.rare.get(item.index()).copied().unwrap_or(true)
+        self.rare.get(item.index()).copied().unwrap_or(false)
     }
 
     fn of(&self, item: ItemId) -> f32 {
@@ -59,7 +59,10 @@ impl Score for LongTail {
     }
 
     fn contributions(&self, _: &Context<'_>, item: ItemId) -> Vec<Contribution> {
-        vec![Contribution { model: NAME, because: Because::Baseline, value: self.of(item) }]
+        match self.of(item) {
+            0.0 => Vec::new(),
+            value => vec![Contribution { model: NAME, because: Because::Baseline, value }],
+        }
     }
 }
 
@@ -71,6 +74,6 @@ mod tests {
     fn the_least_taken_goods_are_rare_and_ties_go_to_the_higher_id() {
         let tail = LongTail::new(&[5, 1, 9, 1, 1], 0.5);
         let rare: Vec<bool> = (0..6).map(|i| tail.is_rare(ItemId(i))).collect();
-        assert_eq!(rare, [true, true, false, true, true, true]);
+        assert_eq!(rare, [true, true, false, true, true, false]);
     }
 }

@@ -14,6 +14,7 @@ use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::{self, Form, ItemModel, ItemModelConfig};
 use lingxi_behaviour::knowledge::embedding::{self, Geometry};
 use lingxi_behaviour::knowledge::{EmbeddingConfig, KnowledgeConfig, Triples, walk};
+use lingxi_behaviour::long_tail::LongTail;
 use lingxi_behaviour::nearest;
 use lingxi_behaviour::popularity::{self, Popularity, PopularityConfig};
 use lingxi_behaviour::sequence::{self, Input, Kind, Loss, SequenceConfig, SequenceModel, TrainerConfig};
@@ -170,7 +171,8 @@ fn models(shop: &Shop) -> Vec<(Arc<dyn Score>, Arc<dyn Score>)> {
         .unwrap();
         let sequences = sequences(shop).into_iter().map(|model| Arc::new(model) as Arc<dyn Score>);
         let habit = Habit::new(&history(), shop.events().n_items()).unwrap();
-        let more = [Arc::new(blend) as Arc<dyn Score>, Arc::new(habit)];
+        let tail = LongTail::new(&shop.events().item_counts(), 0.3);
+        let more = [Arc::new(blend) as Arc<dyn Score>, Arc::new(habit), Arc::new(tail)];
         parts.into_iter().chain(more).chain(sequences).collect()
     };
     one().into_iter().zip(one()).collect()
