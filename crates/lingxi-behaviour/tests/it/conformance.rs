@@ -64,7 +64,7 @@ fn aligned(shop: &Shop) -> Alignment {
         dim: 8,
         batch: 64,
         negatives: 24,
-        steps: 40,
+        steps: 120,
         held_out: 0.1,
         history: history(),
         ..Default::default()
@@ -268,9 +268,17 @@ fn a_sequence_model_hears_what_was_done_and_how_long_ago() {
     let kinds = log(&|up| (if up { EventKind::Buy } else { EventKind::View }, 60));
     let gaps = log(&|up| (EventKind::View, if up { 86_400 } else { 60 }));
     let neither = log(&|_| (EventKind::View, 60));
-    let training = TrainerConfig { epochs: 30, batch: 32, learning_rate: 5e-3, ..TrainerConfig::default() };
-    let config =
-        SequenceConfig { dim: 16, inner: 32, layers: 1, length: 12, dropout: 0.0, training, ..Default::default() };
+    let training = TrainerConfig { epochs: 80, batch: 16, learning_rate: 5e-3, ..TrainerConfig::default() };
+    let config = SequenceConfig {
+        dim: 16,
+        inner: 32,
+        layers: 1,
+        length: 12,
+        dropout: 0.0,
+        held_out: 0.0,
+        training,
+        ..Default::default()
+    };
     let right = |log: &Interactions| {
         let events = log.for_purpose(Purpose::Training);
         let model = sequence::fit(&config, &events, None, 5, &mut Course::heard(&mut |_| {})).unwrap();

@@ -33,8 +33,9 @@ impl<'a> Shop<'a> {
     /// The shop that was read by the recipe `base`, which lies at `path`.
     pub fn new(base: &'a Recipe, path: &'a Path, read: Read, site: &Site) -> Shop<'a> {
         // Models of trials lie apart, so that they do not push out those that are served.
-        let shelf = Shelf::new(site.cache.join("trials"), false);
-        Shop { base, path, read, site: Site { shelf, progress: Progress::silent(), ..site.clone() } }
+        let cache = site.cache.join("trials");
+        let shelf = Shelf::new(&cache, false);
+        Shop { base, path, read, site: Site { shelf, cache, progress: Progress::silent(), ..site.clone() } }
     }
 
     /// What a trial depends on besides the recipe.

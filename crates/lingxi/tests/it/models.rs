@@ -115,7 +115,8 @@ fn every_model_that_a_recipe_can_name_keeps_the_laws_of_a_score_and_recall_those
             check_score(row.model.as_ref(), &contexts(&read)).unwrap_or_else(|law| panic!("models.{}: {law}", table.0));
         }
     }
-    let (recipe, site) = shop(dir.path(), &TABLES[..4], encoder);
+    let (mut recipe, site) = shop(dir.path(), &TABLES[..4], encoder);
+    (recipe.serve.novel.places, recipe.serve.novel.clusters) = (1, 6);
     let read = read(&recipe, &Arrivals::default(), &site).unwrap();
     let fitted = fitted(&recipe, &read, &site);
     let indexes = index(read.meaning.as_ref(), &fitted, read.shop.place.key, &site).unwrap();
