@@ -24,6 +24,7 @@ pub mod knowledge;
 pub mod nearest;
 pub mod pairs;
 pub mod popularity;
+pub mod predict;
 pub mod rating;
 pub mod sequence;
 pub mod trend;
