@@ -6,6 +6,7 @@ use crate::shelf::Shelf;
 use crate::site::Site;
 use crate::stages::encode::Meaning;
 use crate::stages::web::fit_web;
+use crate::stages::worth::fit_worth;
 use anyhow::Result;
 use lingxi_behaviour::alignment::{self, Alignment, AlignmentConfig};
 use lingxi_behaviour::habit::Habit;
@@ -63,7 +64,7 @@ pub struct Fitted {
     pub alignment: Option<Arc<Alignment>>,
     /// What comes next.
     pub sequence: Option<Arc<SequenceModel>>,
-    /// The models of the graph and of what is known, as `stages::web` fits them.
+    /// The models of the graph and of what is known, as `stages::web` fits them, and the worth of showing an item.
     pub web: Vec<Named>,
     /// How the models that learn in steps came to what they know.
     pub curves: Vec<Curve>,
@@ -118,7 +119,8 @@ pub fn fit(
     };
     let sequence = models.sequence.as_ref().map(|config| fit_sequence(config, lessons, site)).transpose()?;
     let (alignment, curve) = aligned.unzip();
-    let web = fit_web(models, lessons, site)?;
+    let mut web = fit_web(models, lessons, site)?;
+    web.extend(models.predict.as_ref().map(|config| fit_worth(config, lessons, site)).transpose()?);
     let (sequence, sequence_curve) = sequence.unzip();
     let curves = curve.into_iter().chain(sequence_curve).collect();
     Ok(Fitted { popularity, habit, item, alignment, sequence, web, curves })

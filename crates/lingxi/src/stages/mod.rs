@@ -4,7 +4,8 @@
 //! In reading order: [`ingest`] reads the files, [`arrivals`] adds what came since, [`encode`] reads the goods, [`divide`] splits the past, [`fit`] learns,
 //! [`choose`] weighs the models on validation, [`measure`] measures on test, [`folds`] joins the figures of folds, [`index`] makes goods findable,
 //! [`interests`] says how much a shopper's past tells of each category, [`novel`] which interests goods have and which follows which,
-//! [`told`] the same as a language model has it. Beside them, [`web`] fits the models of graph and knowledge for [`fit`], and
+//! [`told`] the same as a language model has it. Beside them, [`web`] fits the models of graph and knowledge for [`fit`], [`worth`] the
+//! chance that something comes of showing an item, and
 //! [`cold`] measures goods that nobody took.
 
 pub mod arrivals;
@@ -22,3 +23,4 @@ pub mod novel;
 pub mod told;
 pub mod tune;
 pub mod web;
+pub mod worth;
