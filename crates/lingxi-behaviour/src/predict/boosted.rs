@@ -20,7 +20,7 @@ const BINS: u16 = 127;
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Boosted {
-    trees: PerpetualBooster,
+    trees: Box<PerpetualBooster>,
 }
 
 impl Boosted {
@@ -54,7 +54,7 @@ impl Boosted {
                 what: why.to_string(),
                 remedy: "check the features, or leave boosted out of predict.candidates",
             })?;
-            let found = Boosted { trees };
+            let found = Boosted { trees: Box::new(trees) };
             let logits = found.logits(table, valid.0);
             let losses = logits.iter().zip(valid.1).map(|(z, came)| log_loss(*z, f64::from(u8::from(*came))));
             let loss = losses.sum::<f64>() / valid.0.len() as f64;
@@ -87,7 +87,9 @@ impl TryFrom<String> for Boosted {
     type Error = String;
 
     fn try_from(text: String) -> std::result::Result<Boosted, String> {
-        PerpetualBooster::from_json(&text).map(|trees| Boosted { trees }).map_err(|why| why.to_string())
+        PerpetualBooster::from_json(&text)
+            .map(|trees| Boosted { trees: Box::new(trees) })
+            .map_err(|why| why.to_string())
     }
 }
 

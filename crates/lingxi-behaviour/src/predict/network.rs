@@ -344,9 +344,13 @@ impl Pass {
             let (d_attended, rest) = d_z[s.features..].split_at_mut(d);
             let (attended, target) = (&z[s.features..s.features + d], &self.adapted[row * d..][..d]);
             let d_target = &mut self.d.adapted[row * d..][..d];
-            for i in 0..d {
-                d_target[i] += rest[i] + rest[d + i] * attended[i];
-                d_attended[i] += rest[d + i] * target[i];
+            let (of_target, of_both) = rest.split_at(d);
+            let out = d_target.iter_mut().zip(d_attended.iter_mut());
+            for ((((d_e, d_a), of_e), of_both), (a, e)) in
+                out.zip(of_target).zip(of_both).zip(attended.iter().zip(target))
+            {
+                *d_e += of_e + of_both * a;
+                *d_a += of_both * e;
             }
             for item in at..self.ends[row] {
                 let (weight, vector) = (self.weights[item], &self.history[item * d..][..d]);
@@ -379,9 +383,14 @@ impl Pass {
             for item in at..*end {
                 let (pair, history) = (&self.d.pairs[item * 3 * d..][..3 * d], &self.history[item * d..][..d]);
                 let d_history = &mut self.d.history[item * d..][..d];
-                for i in 0..d {
-                    d_history[i] += pair[i] + pair[2 * d + i] * target[i];
-                    d_target[i] += pair[d + i] + pair[2 * d + i] * history[i];
+                let (of_history, rest) = pair.split_at(d);
+                let (of_target, of_both) = rest.split_at(d);
+                let given = of_history.iter().zip(of_target).zip(of_both).zip(history.iter().zip(target));
+                for ((d_h, d_e), (((of_h, of_e), of_both), (h, e))) in
+                    d_history.iter_mut().zip(d_target.iter_mut()).zip(given)
+                {
+                    *d_h += of_h + of_both * e;
+                    *d_e += of_e + of_both * h;
                 }
             }
             at = *end;

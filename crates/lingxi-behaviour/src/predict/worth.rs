@@ -198,3 +198,56 @@ impl Score for Worth {
         parts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lingxi_data::{Event, Interactions, Purpose, UserId};
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    /// An item in the cart is bought seven times of ten after the next view, another once.
+    fn shop() -> Interactions {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let mut events = Vec::new();
+        for visit in 0..900 {
+            let (user, item, at) = (UserId(rng.random_range(0..40)), ItemId(rng.random_range(0..15)), visit * 900);
+            let mut push = |kind, at| events.push(Event { user, item, at, kind, value: 1.0 });
+            let carted = rng.random_bool(0.4);
+            if carted {
+                push(EventKind::Cart, at);
+            }
+            push(EventKind::View, at + 60);
+            if rng.random_bool(if carted { 0.7 } else { 0.1 }) {
+                push(EventKind::Buy, at + 120);
+            }
+        }
+        Interactions::from_events(events, 40, 15).unwrap()
+    }
+
+    #[test]
+    fn fresh_events_count_without_retraining_and_chances_are_those_of_the_law() {
+        let moments = MomentsConfig { horizon_hours: 1.0, ..MomentsConfig::default() };
+        let config = WorthConfig { moments, ..WorthConfig::default() };
+        let log = shop();
+        let model = fit(&config, &log.for_purpose(Purpose::Training), Goods::default(), 1, &mut |_| {}).unwrap();
+        let now = 900 * 900 + 90_000;
+        let (items, at) = ([ItemId(3)], [now - 60]);
+        let fresh = Rows { items: &items, at: &at, kinds: &[EventKind::Cart], values: &[1.0] };
+        let chance = |history| model.chances(&Context { user: None, history, now }, &[ItemId(3), ItemId(4)]);
+        let (nothing, carted) = (chance(Rows::default()), chance(fresh));
+        assert!(carted[0] > 0.5 && carted[0] < 0.85 && nothing[0] < 0.2, "{nothing:?} {carted:?}");
+        assert!(carted[1] < 0.3, "another item is not in the cart: {carted:?}");
+        let later = Rows { at: &[now + 5], ..fresh };
+        assert_eq!(chance(later), nothing, "what comes later is not known");
+    }
+
+    #[test]
+    fn a_shop_where_nothing_wanted_comes_is_refused() {
+        let moments = MomentsConfig { wanted: vec![EventKind::Rate], ..MomentsConfig::default() };
+        let config = WorthConfig { moments, ..WorthConfig::default() };
+        let log = shop();
+        let refused = fit(&config, &log.for_purpose(Purpose::Training), Goods::default(), 1, &mut |_| {});
+        assert!(refused.err().unwrap().to_string().contains("came true"));
+    }
+}
