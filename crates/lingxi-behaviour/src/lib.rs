@@ -27,6 +27,7 @@ pub mod long_tail;
 pub mod nearest;
 pub mod pairs;
 pub mod popularity;
+pub mod predict;
 pub mod rating;
 pub mod sequence;
 pub mod trend;

@@ -86,4 +86,7 @@ pub enum EvalError {
         /// What differs.
         why: String,
     },
+    /// Rows that no regression can be fitted to.
+    #[error(transparent)]
+    Unfit(#[from] lingxi_train::logistic::Unfit),
 }

@@ -7,7 +7,7 @@
 //! In reading order: [`case`] is one question with its answer, [`rank`] turns scores into lists, [`accuracy`] asks what of
 //! the lists was taken, [`beyond_accuracy`] what the lists are like whoever took what, [`interval`] how far chance moves
 //! a figure, [`report`] puts it together, [`slices`] looks at some of the cases, [`significance`] asks whether one model
-//! is better than another, [`negatives`] ranks against sampled items, [`ratings`] measures predicted ratings, [`calibration`]
+//! is better than another, [`negatives`] ranks against sampled items, [`ratings`] measures predicted ratings, [`probabilities`] and [`calibration`]
 //! foretold probabilities, [`repeated`] joins the figures of folds, [`intents`] measures a classifier that may decline. [`ope`] asks what another policy would have earned on a log, [`experiment`] whether a
 //! change helped when it was tried.
 //!
@@ -25,6 +25,7 @@ pub mod intents;
 pub mod interval;
 pub mod negatives;
 pub mod ope;
+pub mod probabilities;
 pub mod rank;
 pub mod ratings;
 pub mod repeated;

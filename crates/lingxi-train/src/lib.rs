@@ -1,7 +1,8 @@
 //! The workshop of every trained model: flat `f32` parameters and gradients come in, better parameters go out.
 //!
 //! Models keep their own short training loops; what they share is here. [`adamw`] takes a step, [`early_stopping`] says
-//! when to stop and which step was best, [`linear`] is a layer there and back, [`trainer`] goes from batch to batch with a schedule,
+//! when to stop and which step was best, [`linear`] is a layer there and back, [`logistic`] the
+//! regression that every classifier must beat, [`trainer`] goes from batch to batch with a schedule,
 //! [mod@gradient_check] compares a hand-written backward with finite differences,
 //! [`checkpoint`] keeps what a killed run goes on from, [`run_log`] and
 //! [`event_file`] write what was measured on the way, [`run`] does all three in one folder. [`folds`] holds rows out, [`search`]
@@ -14,6 +15,7 @@ pub mod event_file;
 pub mod folds;
 pub mod gradient_check;
 pub mod linear;
+pub mod logistic;
 pub mod run;
 pub mod run_log;
 pub mod schedule;

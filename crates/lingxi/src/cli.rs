@@ -61,6 +61,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Ask what another policy would have earned on what was logged
     Ope(OpeArgs),
+    /// Foretell clicks, purchases and answers to campaigns, and say whether the probabilities come true
+    Predict(PredictArgs),
     /// Plan, run and analyse A/B tests, and the effect of being recommended
     Experiment(ExperimentArgs),
     /// Make the encoder a shop's own: learn from labelled texts, and say what that earned
@@ -617,6 +619,29 @@ pub struct OpeArgs {
     /// Rounds of a made-up log (10000)
     #[arg(long)]
     pub rounds: Option<usize>,
+    /// Seed of every random choice
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print one JSON line on stdout, no progress
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `lingxi predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// What to foretell: obp (clicks), retailrocket (purchases after views), completejourney (redeemed coupons)
+    #[arg(value_name = "NAME", required_unless_present = "recipe")]
+    pub name: Option<String>,
+    /// The directory with the data; what the program can fetch is fetched if absent
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// A recipe of your own
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
+    pub recipe: Option<PathBuf>,
+    /// Write rows, answers, parts and probabilities as CSV into this directory
+    #[arg(long, value_name = "DIR")]
+    pub export: Option<PathBuf>,
     /// Seed of every random choice
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -15,6 +15,7 @@
 //! - why an item is on a slate, in parts that add up to its score: [`reasons`]
 //! - does a change help, tried on some of the shoppers: [`experiments`]
 //! - what the small model that writes does, where a recipe names one: [`generate`]
+//! - will it come true, and how sure is that: [`mod@predict`]
 //! - what a language model is fine-tuned on: [`finetune`]
 //! - which settings are best, found on validation: [`tune`]
 //! - how a command asks a running server: [`client`]
@@ -60,6 +61,8 @@ pub mod finetune;
 pub mod tune;
 
 pub mod generate;
+
+pub mod predict;
 
 pub mod http;
 

@@ -39,6 +39,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Import(args) => commands::import::run(&args),
         Command::Export(args) => commands::export::run(&args),
         Command::Ope(args) => commands::ope::run(&args),
+        Command::Predict(args) => commands::predict::run(&args),
         Command::Experiment(args) => commands::experiment::run(&args),
         Command::Finetune(args) => commands::finetune::run(&args),
         Command::Generate(args) => commands::generate::run(&args),

@@ -19,6 +19,7 @@ use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::ItemModelConfig;
 use lingxi_behaviour::knowledge::{EmbeddingConfig, KnowledgeConfig};
 use lingxi_behaviour::popularity::PopularityConfig;
+use lingxi_behaviour::predict::worth::WorthConfig;
 use lingxi_behaviour::rating::RatingConfig;
 use lingxi_behaviour::sequence::SequenceConfig;
 use lingxi_behaviour::trend::TrendConfig;
@@ -127,6 +128,8 @@ pub struct Models {
     pub knowledge: Option<KnowledgeConfig>,
     /// The same knowledge as vectors, with what followed what.
     pub embedding: Option<EmbeddingConfig>,
+    /// The chance that what is wanted comes of showing an item; only for sources with real time.
+    pub predict: Option<WorthConfig>,
     /// How many stars a shopper would give; measured beside the ranking, never part of it.
     pub rating: Option<RatingConfig>,
 }
@@ -147,6 +150,7 @@ impl Default for Models {
             joint: None,
             knowledge: None,
             embedding: None,
+            predict: None,
             rating: None,
         }
     }

@@ -8,9 +8,9 @@
 //! interval. It is right if either e or m is, provided that nothing else decided on both.
 
 use super::linear::Linear;
-use crate::ope::logistic::Logistic;
 use crate::ope::terms::{Terms, Value, mean};
 use crate::{EvalError, Result};
+use lingxi_train::logistic::Logistic;
 use rand::seq::SliceRandom;
 use rand::{SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
@@ -216,7 +216,7 @@ impl Models {
             let y: Vec<f64> = rows.iter().map(|&i| log.outcome[i]).collect();
             let x = features(&rows);
             if rate {
-                Logistic::fit(&x, log.dim, &y, 1.0).map(Outcome::Rate)
+                Ok(Outcome::Rate(Logistic::fit(&x, log.dim, &y, 1.0)?))
             } else {
                 Linear::fit(&x, log.dim, &y).map(Outcome::Number)
             }

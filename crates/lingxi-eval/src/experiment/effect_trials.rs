@@ -5,10 +5,10 @@
 //! buy more of it anyway, so the naive difference is too large; three groups have different effects, one of them none.
 
 use super::effect::{EffectConfig, Effects, Exposures, estimate};
-use crate::ope::logistic::sigmoid;
 use crate::ope::synthetic::{normal, stream};
 use crate::ope::terms::mean;
 use crate::{EvalError, Result};
+use lingxi_train::logistic::sigmoid;
 use rand::RngExt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@
 //! In reading order: [`rounds`] is the log as plain columns, [`terms`] what every estimator is made of (a base, a
 //! weighted correction, perhaps a normaliser), then one file per family of estimators: [`direct`], [`weighting`],
 //! [`doubly_robust`], and [`slate`] for lists, with [`outlook`] on what is still to come in them; [`reward_model`]
-//! predicts rewards with [`logistic`], [`tuning`] chooses clipping and shrinkage, [`overlap`] asks whether the log can
+//! predicts rewards with [`lingxi_train::logistic`], [`tuning`] chooses clipping and shrinkage, [`overlap`] asks whether the log can
 //! answer at all, [`choice`] which estimate to believe, [`report`] puts it together, [`thompson`] is the policy of the
 //! published log, [`synthetic`] makes logs whose truth is known and [`coverage`] holds all of this against it.
 
@@ -15,7 +15,6 @@ pub mod choice;
 pub mod coverage;
 pub mod direct;
 pub mod doubly_robust;
-pub mod logistic;
 pub mod outlook;
 pub mod overlap;
 pub mod report;

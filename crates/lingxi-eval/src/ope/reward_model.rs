@@ -5,9 +5,9 @@
 //! cross-fitted (Chernozhukov et al., arXiv 1608.00060): a round is predicted by models that did not see it, which
 //! doubly robust estimators need for their intervals.
 
-use super::logistic::Logistic;
 use super::rounds::{Grid, Rounds};
 use crate::{EvalError, Result};
+use lingxi_train::logistic::{Logistic, sigmoid};
 use rand::seq::SliceRandom;
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -59,11 +59,21 @@ pub fn predict(rounds: &Rounds, features: &Grid, config: &RewardModelConfig) -> 
         let models = models(rounds, features, &scale, config.strength, &learns)?;
         for i in (0..n).filter(|i| fold_of[*i] == fold) {
             let row = &mut out.values[i * rounds.n_actions..(i + 1) * rounds.n_actions];
-            models[rounds.position[i] as usize].predict_actions(rounds.context(i), features, row);
+            predict_actions(&models[rounds.position[i] as usize], rounds.context(i), features, row);
             row.iter_mut().for_each(|q| *q = scale.back(*q));
         }
     }
     Ok(out)
+}
+
+/// A model's predictions for every action, where features are those of the round, then those of the action.
+fn predict_actions(model: &Logistic, context: &[f64], actions: &Grid, out: &mut [f64]) {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let (of_context, of_action) = model.weights.split_at(context.len());
+    let start = dot(of_context, context) + model.intercept;
+    for (action, out) in out.iter_mut().enumerate() {
+        *out = sigmoid(start + dot(of_action, actions.row(action)));
+    }
 }
 
 /// One model per position.
@@ -91,7 +101,7 @@ fn models(
             x.extend_from_slice(features.row(rounds.action[i] as usize));
         }
         let y: Vec<f64> = rows.iter().map(|&i| scale.unit(rounds.reward[i])).collect();
-        Logistic::fit(&x, dim, &y, strength)
+        Ok(Logistic::fit(&x, dim, &y, strength)?)
     };
     (0..rounds.n_positions as u32).map(of_position).collect()
 }

@@ -6,8 +6,8 @@
 //! (mean / standard deviation of the logits) from each batch, so that its truth moves with the batch; here it belongs
 //! to the world.
 
-use super::logistic::sigmoid;
 use super::rounds::{Grid, Rounds};
+use lingxi_train::logistic::sigmoid;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

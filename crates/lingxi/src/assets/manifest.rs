@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "unknown asset \"bert\": expected one of all-MiniLM-L6-v2, SmolLM2-135M-Instruct, completejourney, \
-             ml-100k, obp"
+             completejourney-coupons, ml-100k, obp, obp-campaigns"
         );
     }
 

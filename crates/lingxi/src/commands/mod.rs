@@ -17,6 +17,7 @@ pub mod keys;
 pub mod label;
 pub mod ope;
 pub mod policy;
+pub mod predict;
 pub mod reproduce;
 pub mod serve;
 pub mod simulate;

@@ -7,6 +7,7 @@ use crate::site::Site;
 use crate::stages::encode::Meaning;
 use crate::stages::learn::{Form, Pupil, Watched, file, keep, learn, train};
 use crate::stages::web::fit_web;
+use crate::stages::worth::fit_worth;
 
 pub use crate::stages::learn::Curve;
 use anyhow::Result;
@@ -65,7 +66,7 @@ pub struct Fitted {
     pub alignment: Option<Arc<Alignment>>,
     /// What comes next.
     pub sequence: Option<Arc<SequenceModel>>,
-    /// The models of the graph and of what is known, as `stages::web` fits them.
+    /// The models of the graph and of what is known, as `stages::web` fits them, and the worth of showing an item.
     pub web: Vec<Named>,
     /// How the models that learn in steps came to what they know.
     pub curves: Vec<Curve>,
@@ -116,7 +117,8 @@ pub fn fit(
     };
     let sequence = models.sequence.as_ref().map(|config| fit_sequence(config, lessons, site)).transpose()?;
     let ((alignment, first), (sequence, second)) = (aligned.unzip(), sequence.unzip());
-    let (web, more) = fit_web(models, lessons, site)?;
+    let (mut web, more) = fit_web(models, lessons, site)?;
+    web.extend(models.predict.as_ref().map(|config| fit_worth(config, lessons, site)).transpose()?);
     let curves = first.into_iter().chain(second).chain(more).filter(|curve| !curve.points.is_empty()).collect();
     let counts = lessons.events.for_purpose(Purpose::Training).item_counts();
     Ok(Fitted { popularity, habit, item, alignment, sequence, web, curves, counts })

@@ -4,8 +4,9 @@
 //! In reading order: [`ingest`] reads the files, [`arrivals`] adds what came since, [`encode`] reads the goods, [`divide`] splits the past, [`fit`] learns,
 //! [`choose`] weighs the models on validation, [`measure`] measures on test, [`folds`] joins the figures of folds, [`index`] makes goods findable,
 //! [`interests`] says how much a shopper's past tells of each category, [`novel`] which interests goods have and which follows which,
-//! [`told`] the same as a language model has it. Beside them, [`web`] fits the models of graph and knowledge for [`fit`],
-//! [`learn`] trains those that learn in steps where a killed build can go on, and [`cold`] measures goods that nobody took.
+//! [`told`] the same as a language model has it. Beside them, [`web`] fits the models of graph and knowledge for [`fit`], [`worth`] the
+//! chance that something comes of showing an item, [`learn`] trains those that learn in steps where a killed build can go on, and
+//! [`cold`] measures goods that nobody took.
 
 pub mod arrivals;
 pub mod choose;
@@ -23,3 +24,4 @@ pub mod novel;
 pub mod told;
 pub mod tune;
 pub mod web;
+pub mod worth;

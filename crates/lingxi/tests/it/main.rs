@@ -26,6 +26,7 @@ mod openapi;
 mod overload;
 mod page;
 mod phrase;
+mod predict;
 mod proof;
 mod python;
 mod reasons;

@@ -12,7 +12,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("lingxi-content", &["lingxi-kernels", "lingxi-data", "lingxi-train"]),
     ("lingxi-behaviour", &["lingxi-kernels", "lingxi-data", "lingxi-train"]),
     ("lingxi-decide", &["lingxi-kernels", "lingxi-data"]),
-    ("lingxi-eval", &["lingxi-kernels", "lingxi-data"]),
+    ("lingxi-eval", &["lingxi-kernels", "lingxi-data", "lingxi-train"]),
     (
         "lingxi",
         &[

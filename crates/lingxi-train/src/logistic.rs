@@ -5,10 +5,9 @@
 //! dozen features a handful of Newton steps reach it to machine precision; a general optimiser (argmin, linfa-logistic)
 //! would bring an array library of its own for less.
 
-use super::rounds::Grid;
-use crate::{EvalError, Result};
 use faer::prelude::Solve;
 use faer::{Col, Mat, Side};
+use serde::{Deserialize, Serialize};
 
 /// Newton steps at most; twelve are usual.
 const STEPS: usize = 100;
@@ -16,8 +15,18 @@ const STEPS: usize = 100;
 /// A step is the last one when it would lower the loss by less than this part of it.
 const ENOUGH: f64 = 1e-12;
 
+/// Rows that no regression can be fitted to.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("logistic regression: expected {expected}, got {got}; check the features and the responses")]
+pub struct Unfit {
+    /// What it needs.
+    pub expected: &'static str,
+    /// What came.
+    pub got: String,
+}
+
 /// A fitted model: P(1) = 1 / (1 + exp(-(w x + intercept))).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Logistic {
     /// One per feature.
     pub weights: Vec<f64>,
@@ -29,15 +38,10 @@ impl Logistic {
     /// Fits row-major `features[n, dim]` to `responses`; `strength` is the inverse of the ridge.
     ///
     /// # Errors
-    /// [`EvalError::TooLittle`] without a row; numbers that are not finite.
-    pub fn fit(features: &[f64], dim: usize, responses: &[f64], strength: f64) -> Result<Logistic> {
+    /// [`Unfit`] without a row, or for numbers that are not finite.
+    pub fn fit(features: &[f64], dim: usize, responses: &[f64], strength: f64) -> Result<Logistic, Unfit> {
         let n = responses.len();
-        let fail = |expected: &str, got: String| EvalError::TooLittle {
-            what: "logistic regression",
-            expected: expected.into(),
-            got,
-            remedy: "check the features and the rewards",
-        };
+        let fail = |expected: &'static str, got: String| Unfit { expected, got };
         if n == 0 || features.len() != n * dim {
             return Err(fail("a row of features per response", format!("{} features, {n} responses", features.len())));
         }
@@ -71,15 +75,6 @@ impl Logistic {
     /// The probability that it gives a row of features.
     pub fn predict(&self, row: &[f64]) -> f64 {
         sigmoid(dot(&self.weights, row) + self.intercept)
-    }
-
-    /// Its predictions for every action, where features are those of the round, then those of the action.
-    pub(crate) fn predict_actions(&self, context: &[f64], actions: &Grid, out: &mut [f64]) {
-        let (of_context, of_action) = self.weights.split_at(context.len());
-        let start = dot(of_context, context) + self.intercept;
-        for (action, out) in out.iter_mut().enumerate() {
-            *out = sigmoid(start + dot(of_action, actions.row(action)));
-        }
     }
 }
 
@@ -148,12 +143,12 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// 1 / (1 + exp(-z)), for any z.
-pub(crate) fn sigmoid(z: f64) -> f64 {
+pub fn sigmoid(z: f64) -> f64 {
     if z >= 0.0 { 1.0 / (1.0 + (-z).exp()) } else { z.exp() / (1.0 + z.exp()) }
 }
 
 /// -y ln(s) - (1 - y) ln(1 - s) with s = sigmoid(z).
-fn log_loss(z: f64, y: f64) -> f64 {
+pub fn log_loss(z: f64, y: f64) -> f64 {
     z.max(0.0) - y * z + (-z.abs()).exp().ln_1p()
 }
 
