@@ -1,6 +1,6 @@
 //! The workshop of every trained model: flat `f32` parameters and gradients come in, better parameters go out.
 //!
-//! Models keep their own short training loops; what they share is here. [`adamw`] takes a step, [`early_stopping`] says
+//! Models keep their own short training loops; what they share is here. [`adamw`] or [`sgd`] takes a step ([`optimiser`] is either), [`early_stopping`] says
 //! when to stop and which step was best, [`linear`] is a layer there and back, [`trainer`] goes from batch to batch with a schedule,
 //! [mod@gradient_check] compares a hand-written backward with finite differences,
 //! [`checkpoint`] keeps what a killed run goes on from, [`run_log`] and
@@ -14,10 +14,12 @@ pub mod event_file;
 pub mod folds;
 pub mod gradient_check;
 pub mod linear;
+pub mod optimiser;
 pub mod run;
 pub mod run_log;
 pub mod schedule;
 pub mod search;
+pub mod sgd;
 pub mod space;
 pub mod trainer;
 
@@ -25,7 +27,9 @@ pub use adamw::{AdamW, AdamWConfig};
 pub use early_stopping::{EarlyStopping, Verdict};
 pub use event_file::EventFile;
 pub use gradient_check::{Disagreement, gradient_check};
+pub use optimiser::{Descent, Optimiser};
 pub use run::{Run, train_in};
 pub use run_log::{RunLog, TrainError};
 pub use schedule::Schedule;
+pub use sgd::{Sgd, SgdConfig};
 pub use trainer::{Learner, Step, TrainerConfig, train};
