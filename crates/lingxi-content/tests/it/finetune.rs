@@ -126,7 +126,8 @@ fn settings_out_of_their_range_are_named() {
 #[test]
 fn an_encoder_between_is_the_base_at_one_end_and_the_tuned_one_at_the_other() {
     for strategy in [Strategy::Full, Strategy::Top(1), Strategy::Lora(Lora::default())] {
-        let (base, dir) = (tiny::directory(), tempfile::tempdir().unwrap());
+        let (base, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        tiny::write(base.path());
         let (tuned, _) = learnt(strategy.clone(), base.path(), dir.path());
         let plain = tuned.between(base.path(), 0.0).unwrap();
         let frozen = learnt(Strategy::Head, base.path(), &dir.path().join("head")).0;
@@ -141,7 +142,8 @@ fn an_encoder_between_is_the_base_at_one_end_and_the_tuned_one_at_the_other() {
 #[test]
 fn an_encoder_goes_on_to_a_second_task_and_the_first_head_still_answers() {
     for strategy in [Strategy::Full, Strategy::Adapters { width: 2 }, Strategy::Prefix { length: 2 }] {
-        let (base, dir) = (tiny::directory(), tempfile::tempdir().unwrap());
+        let (base, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        tiny::write(base.path());
         let (one, two) = (dir.path().join("one"), dir.path().join("two"));
         let (first, _) = learnt(strategy.clone(), base.path(), &one);
         // Nothing is learned in between: all that the first task taught is where the second one begins.
@@ -155,7 +157,8 @@ fn an_encoder_goes_on_to_a_second_task_and_the_first_head_still_answers() {
 
 #[test]
 fn numbers_that_were_learned_at_spread_one_are_answered_in_their_own_unit() {
-    let (base, dir) = (tiny::directory(), tempfile::tempdir().unwrap());
+    let (base, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tiny::write(base.path());
     let (mut tuned, _) = learnt(Strategy::Head, base.path(), dir.path());
     let expected: Vec<f32> = tuned.outputs(&texts()).iter().map(|y| 3.0 * y + 7.0).collect();
     tuned.answer_in((3.0, 7.0));

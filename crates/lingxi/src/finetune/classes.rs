@@ -99,15 +99,16 @@ pub fn folds(recipe: &FinetuneRecipe, k: usize, site: &Site) -> Result<Outcome> 
 /// Labels that the recipe has asked for, or takes from a teacher; what was learned without them, and texts that a person is to label.
 fn more_labels(recipe: &FinetuneRecipe, mut parts: Classes, site: &Site) -> Result<(Classes, Vec<Row>, Vec<String>)> {
     let (mut before, mut unlabelled) = (Vec::new(), Vec::new());
-    // Learns from what is labelled now, and forgets it after it was asked.
-    let learned = |parts: &Classes, title: &str| -> Result<(Vec<Tuned>, Row, Vec<f32>)> {
+    // Learns from what is labelled now, and says what it thinks of the pool. The test is read only where that is to be reported.
+    let mut learned = |parts: &Classes, title: &str, reported: bool| -> Result<Vec<f32>> {
         let bench = Bench::new(recipe, parts.clone(), site)?;
         let members = bench.members(title, &bench.lessons())?;
         let tuned = load(&members)?;
-        let row = bench.row(title, &tuned, &bench.test)?;
-        let said = mean(&tuned, &bench.tokens(&parts.pool.texts));
+        if reported {
+            before.push(bench.row(title, &tuned, &bench.test)?);
+        }
         members.into_iter().try_for_each(|learnt| learnt.forget().map(drop))?;
-        Ok((tuned, row, said))
+        Ok(mean(&tuned, &bench.tokens(&parts.pool.texts)))
     };
     if let Some(active) = recipe.active {
         let classes = parts.names.len();
@@ -117,13 +118,10 @@ fn more_labels(recipe: &FinetuneRecipe, mut parts: Classes, site: &Site) -> Resu
                 (parts.clone(), Active { by: Unsure::Random, batch: active.batch * active.rounds, ..active });
             let nothing = vec![0.0; classes * any.pool.texts.len()];
             label(&mut any, &random.ask(&nothing, classes, site.seed));
-            before.push(learned(&any, &format!("{} labels at random", any.train.texts.len()))?.1);
+            learned(&any, &format!("{} labels at random", any.train.texts.len()), true)?;
         }
         for round in 1..=active.rounds {
-            let (_, row, said) = learned(&parts, &format!("{} labels", parts.train.texts.len()))?;
-            if round == 1 {
-                before.push(row);
-            }
+            let said = learned(&parts, &format!("{} labels", parts.train.texts.len()), round == 1)?;
             unlabelled = label(&mut parts, &active.ask(&said, classes, site.seed));
             if !unlabelled.is_empty() {
                 break;
@@ -133,16 +131,13 @@ fn more_labels(recipe: &FinetuneRecipe, mut parts: Classes, site: &Site) -> Resu
     if let Some(pseudo) = recipe.pseudo {
         let mut taken = parts.clone();
         for round in 0..pseudo.rounds {
-            let (_, row, said) = learned(&taken, if round == 0 { "teacher" } else { "student" })?;
+            let said = learned(&taken, if round == 0 { "teacher" } else { "student" }, round == 0)?;
             let best = said.chunks_exact(parts.names.len()).map(|row| Guess::of(row, None, None));
             let best: Vec<(u32, f32)> = best.map(|guess| (guess.class.unwrap_or(0), guess.confidence as f32)).collect();
             let (more, Taught { texts, known, right }) = pseudo.extend(&parts, &best);
             site.progress
                 .note(&format!("the teacher is sure of {texts} texts; right in {right} of {known} that are known"));
             taken = more;
-            if round == 0 {
-                before.push(row);
-            }
         }
         parts = taken;
     }

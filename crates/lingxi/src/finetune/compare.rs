@@ -45,6 +45,7 @@ pub struct Way {
 
 /// What a way gives and costs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Cost {
     /// Of the test, without and with noise.
     pub test: Report,
