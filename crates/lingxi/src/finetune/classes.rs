@@ -1,7 +1,7 @@
 //! Fine-tunes on texts of classes, and measures what that earned, on a test or on folds.
 
 use super::fewer::{Active, Taught, Unsure, label};
-use super::learn::{Learnt, Work, directory, learn};
+use super::learn::{Learnt, Work, directory, forget, learn};
 use super::pretrain::pretrained;
 use super::recipe::{Confidence, Distil, FinetuneRecipe};
 use super::run::{Outcome, Row};
@@ -84,15 +84,16 @@ pub fn folds(recipe: &FinetuneRecipe, k: usize, site: &Site) -> Result<Outcome> 
         let (names, pool, oddities) = (names.clone(), pool.clone(), oddities.clone());
         Classes { names, train, valid, test, pool, oddities }
     });
-    let (mut rows, mut members, mut trained) = (Vec::new(), Vec::new(), 0);
+    let (mut rows, mut learned, mut trained) = (Vec::new(), Vec::new(), 0);
     for (fold, parts) in parts.enumerate() {
         let bench = Bench::new(recipe, parts, site)?;
         let learnt = bench.learn(&format!("fold {}", fold + 1), bench.base(), site.seed, bench.lessons())?;
         let tuned = load(std::slice::from_ref(&learnt))?;
         rows.push(bench.row(recipe.tuning.strategy.name(), &tuned, &bench.test)?);
         trained = tuned[0].trained();
-        members.push(learnt.forget()?);
+        learned.push(learnt);
     }
+    let members = forget(learned)?;
     Ok(Outcome { result: Row::of_folds(&rows), others: vec![], members, trained, gained: None, unlabelled: vec![] })
 }
 

@@ -36,6 +36,14 @@ impl Learnt {
     }
 }
 
+/// Takes the folders of all folds away, once all have been asked: a run that is killed before goes on behind those that have learned.
+///
+/// # Errors
+/// What the file system says.
+pub fn forget(learned: Vec<Learnt>) -> Result<Vec<Learnt>> {
+    learned.into_iter().map(Learnt::forget).collect()
+}
+
 /// What is learned, and from where.
 pub struct Work<'a> {
     /// Of the progress bar.

@@ -2,7 +2,7 @@
 //!
 //! The encoder learns numbers of mean 0 and spread 1, whatever they are of; what is kept answers in their own unit again.
 
-use super::learn::{Learnt, Work, directory, learn};
+use super::learn::{Learnt, Work, directory, forget, learn};
 use super::recipe::FinetuneRecipe;
 use super::run::{Outcome, Row};
 use super::texts::{Labelled, Numbers, folded};
@@ -38,14 +38,15 @@ pub fn folds(recipe: &FinetuneRecipe, k: usize, site: &Site) -> Result<Outcome> 
     let Numbers { train, valid, .. } = read(recipe, site)?;
     let bench = Bench::new(recipe, site)?;
     let none = |all: &Labelled<f32>| vec![0; all.targets.len()];
-    let (mut rows, mut means, mut members, mut trained) = (vec![], vec![], vec![], 0);
+    let (mut rows, mut means, mut learned, mut trained) = (vec![], vec![], vec![], 0);
     for (fold, parts) in folded(&[train, valid], none, k, recipe.texts().valid_share, site.seed).iter().enumerate() {
         let (row, mean, learnt, count) = bench.fold(&format!("fold {}", fold + 1), parts)?;
         rows.push(row);
         means.push(mean);
-        members.push(learnt.forget()?);
+        learned.push(learnt);
         trained = count;
     }
+    let members = forget(learned)?;
     let (result, others) = (Row::of_folds(&rows), vec![Row::of_folds(&means)]);
     Ok(Outcome { result, others, members, trained, gained: None, unlabelled: vec![] })
 }

@@ -5,7 +5,7 @@
 //! epoch and how far to go from the encoder as it was; then it orders the judged products of the fold's queries by their cosine. The encoder
 //! as it was orders the same products, so both are paired by query. What is kept in the end has learned from all folds.
 
-use super::learn::{Learnt, Work, directory, learn};
+use super::learn::{Learnt, Work, directory, forget, learn};
 use super::pairs::Pairs;
 use super::recipe::FinetuneRecipe;
 use super::run::{Outcome, Row};
@@ -37,7 +37,7 @@ pub fn run(recipe: &FinetuneRecipe, k: usize, site: &Site) -> Result<Outcome> {
     let bench = Bench::new(recipe, site)?;
     let fold_of = folds(&bench.strata, k, site.seed);
     let all = 0..bench.strata.len() as u32;
-    let (mut asked, mut valid, mut seconds) = ([bench.nothing(), bench.nothing()], Vec::new(), 0.0);
+    let (mut asked, mut valid, mut learnt) = ([bench.nothing(), bench.nothing()], Vec::new(), Vec::new());
     for fold in 0..k {
         let (test, rest): (Vec<u32>, Vec<u32>) = all.clone().partition(|query| fold_of[*query as usize] == fold);
         let chosen = bench.learn(&format!("fold {}", fold + 1), &rest)?;
@@ -47,7 +47,7 @@ pub fn run(recipe: &FinetuneRecipe, k: usize, site: &Site) -> Result<Outcome> {
         }
         site.progress.note(&format!("fold {}: {:.2} of the way", fold + 1, chosen.way));
         valid.push(chosen.valid);
-        seconds += chosen.learnt.forget()?.seconds;
+        learnt.push(chosen.learnt);
     }
     let protocol = format!("{k} folds by query, cosine order of the products judged for each query");
     let [tuned, frozen] = [(recipe.tuning.strategy.name(), &asked[0]), ("the encoder as it was", &asked[1])]
@@ -56,7 +56,7 @@ pub fn run(recipe: &FinetuneRecipe, k: usize, site: &Site) -> Result<Outcome> {
     let gained = paired_test(&tuned, &frozen, MAIN, FLIPS, site.seed)?;
     let valid = Report::mean(format!("mean of {k} folds: queries that chose"), &valid.iter().collect::<Vec<_>>());
     let mut last = bench.learn("all", &all.collect::<Vec<_>>())?;
-    last.learnt.seconds += seconds;
+    last.learnt.seconds += forget(learnt)?.iter().map(|fold| fold.seconds).sum::<f64>();
     if last.way < 1.0 {
         last.learnt.model = last.learnt.model.with_file_name("chosen");
         last.tuned.save(&bench.directory, &last.learnt.model, &[])?;
