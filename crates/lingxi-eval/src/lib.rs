@@ -7,8 +7,9 @@
 //! In reading order: [`case`] is one question with its answer, [`rank`] turns scores into lists, [`accuracy`] asks what of
 //! the lists was taken, [`beyond_accuracy`] what the lists are like whoever took what, [`interval`] how far chance moves
 //! a figure, [`report`] puts it together, [`slices`] looks at some of the cases, [`significance`] asks whether one model
-//! is better than another, [`negatives`] ranks against sampled items, [`ratings`] measures predicted ratings, [`probabilities`] and [`calibration`]
-//! foretold probabilities, [`repeated`] joins the figures of folds, [`intents`] measures a classifier that may decline. [`ope`] asks what another policy would have earned on a log, [`experiment`] whether a
+//! is better than another, [`negatives`] ranks against sampled items, [`ratings`] measures predicted ratings, [`probabilities`] and
+//! [`calibration`] foretold probabilities, [`repeated`] joins the figures of folds, [`intents`] measures a classifier that may decline,
+//! [`judged`] the order of things that people judged. [`ope`] asks what another policy would have earned on a log, [`experiment`] whether a
 //! change helped when it was tried.
 //!
 //! Edge rules, everywhere the same: equal scores rank by lower item id; a masked item and one scored negative infinity
@@ -23,6 +24,7 @@ pub mod error;
 pub mod experiment;
 pub mod intents;
 pub mod interval;
+pub mod judged;
 pub mod negatives;
 pub mod ope;
 pub mod probabilities;
@@ -36,6 +38,7 @@ pub mod slices;
 pub use beyond_accuracy::Goods;
 pub use case::{Case, Mask, cases};
 pub use error::{EvalError, Result};
+pub use judged::{Judged, measure_judged};
 pub use negatives::evaluate_sampled;
 pub use ratings::rating_errors;
 pub use report::{EvalConfig, Report, evaluate, evaluate_vectors, table};

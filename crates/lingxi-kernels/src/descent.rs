@@ -17,7 +17,8 @@ pub fn length(x: &[f32]) -> f32 {
     parts.iter().sum::<f64>().sqrt() as f32
 }
 
-/// What a step of AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) needs besides its columns.
+/// What a step needs besides its columns: that of AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101), or of [`sgd`], which has no
+/// use for `beta`, `bias` and `epsilon`.
 #[derive(Clone, Copy, Debug)]
 pub struct Descent {
     /// What gradients are multiplied by: below 1 where they are clipped.
@@ -55,6 +56,26 @@ fn part_body<const FMA: bool>(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [
         *m = fma::<FMA>(b1, *m, (1.0 - b1) * g);
         *v = fma::<FMA>(b2, *v, (1.0 - b2) * g * g);
         *w -= rate * (*m / bias1 / ((*v / bias2).sqrt() + epsilon) + decay * *w);
+    }
+}
+
+/// `v` becomes `momentum v + scale g + decay w`, and `w -= rate v` (Sutskever et al. 2013, in the form of PyTorch).
+///
+/// # Panics
+/// If the lengths differ.
+pub fn sgd(w: &mut [f32], g: &[f32], v: &mut [f32], momentum: f32, step: Descent) {
+    assert!(g.len() == w.len() && v.len() == w.len(), "sgd: columns differ in length");
+    let columns = w.par_chunks_mut(PART).zip(g.par_chunks(PART)).zip(v.par_chunks_mut(PART));
+    columns.for_each(|((w, g), v)| roll(w, g, v, momentum, step));
+}
+
+per_level! { fn roll(w: &mut [f32], g: &[f32], v: &mut [f32], momentum: f32, step: Descent) = roll_body }
+
+#[inline(always)]
+fn roll_body<const FMA: bool>(w: &mut [f32], g: &[f32], v: &mut [f32], momentum: f32, step: Descent) {
+    for ((w, g), v) in w.iter_mut().zip(g).zip(v) {
+        *v = fma::<FMA>(momentum, *v, fma::<FMA>(step.decay, *w, step.scale * g));
+        *w -= step.rate * *v;
     }
 }
 

@@ -1,8 +1,8 @@
 //! What does a killed run go on from? The state between two steps in one file, written whole or not at all and checked when
 //! read; it belongs to one run, named by a key, and no other run goes on from it.
 
-use crate::adamw::AdamW;
 use crate::early_stopping::EarlyStopping;
+use crate::optimiser::Descent;
 use crate::run_log::TrainError;
 use crate::trainer::{State, TrainerConfig};
 use lingxi_data::artefact::{Reader, Writer};
@@ -52,11 +52,12 @@ pub fn load(config: &TrainerConfig, parameters: usize, key: &str, path: &Path) -
     let header: Header = file.meta().map_err(TrainError::Checkpoint)?;
     let column = |name: &str| file.column::<f32>(name).map_err(TrainError::Checkpoint);
     let (now, best, mean, square) = (column("parameters")?, column("best")?, column("mean")?, column("square")?);
-    let fits = now.len() == parameters && mean.len() == parameters && square.len() == parameters;
+    let second = if config.optimiser == Descent::AdamW { parameters } else { 0 };
+    let fits = now.len() == parameters && mean.len() == parameters && square.len() == second;
     if header.key != key || !fits || !(best.is_empty() || best.len() == parameters) {
         return Err(TrainError::OtherRun { path: path.to_path_buf(), expected: key.to_owned(), got: header.key });
     }
     let watch = EarlyStopping::restore(config.patience, 0.0, header.best.unwrap_or(f64::INFINITY), header.since);
-    let optimiser = AdamW::restore(config.optimiser(), mean, square, header.optimiser_steps);
+    let optimiser = config.go_on(mean, square, header.optimiser_steps);
     Ok(Some(State { parameters: now, best, optimiser, watch, step: header.step, ended: header.ended }))
 }

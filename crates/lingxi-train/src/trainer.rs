@@ -7,7 +7,9 @@
 
 use crate::adamw::{AdamW, AdamWConfig};
 use crate::early_stopping::{EarlyStopping, Verdict};
+use crate::optimiser::{Descent, Optimiser};
 use crate::schedule::Schedule;
+use crate::sgd::{Sgd, SgdConfig};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -23,6 +25,12 @@ pub struct TrainerConfig {
     pub batch: usize,
     /// Batches whose gradients are added up before a step; default 1.
     pub accumulate: usize,
+    /// Which way downhill; default AdamW.
+    #[serde(skip_serializing_if = "Descent::is_default")]
+    pub optimiser: Descent,
+    /// Of SGD; default 0.9.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f32>,
     /// Step size; default 1e-3.
     pub learning_rate: f32,
     /// Steps over which the step size rises; default 0.
@@ -45,6 +53,8 @@ impl Default for TrainerConfig {
             epochs: 50,
             batch: 128,
             accumulate: 1,
+            optimiser: Descent::AdamW,
+            momentum: None,
             learning_rate: 1e-3,
             warm_up: 0,
             schedule: Schedule::Constant,
@@ -76,6 +86,14 @@ impl TrainerConfig {
         if !(self.decay.is_finite() && self.decay >= 0.0) {
             return Some(("training.decay", "at least 0", self.decay.to_string()));
         }
+        if let Some(momentum) = self.momentum {
+            if self.optimiser != Descent::Sgd {
+                return Some(("training.momentum", "none, or optimiser = \"sgd\"", momentum.to_string()));
+            }
+            if !(0.0..1.0).contains(&momentum) {
+                return Some(("training.momentum", "0 to below 1", momentum.to_string()));
+            }
+        }
         self.clip.filter(|clip| !positive(*clip)).map(|clip| ("training.clip", "a positive number", clip.to_string()))
     }
 
@@ -84,8 +102,25 @@ impl TrainerConfig {
         (examples.div_ceil(self.batch).div_ceil(self.accumulate)) as u64
     }
 
-    pub(crate) fn optimiser(&self) -> AdamWConfig {
-        AdamWConfig { learning_rate: self.learning_rate, decay: self.decay, clip: self.clip, ..AdamWConfig::default() }
+    /// The optimiser of `n` parameters before the first step.
+    fn begin(&self, n: usize) -> Optimiser {
+        let second = if self.optimiser == Descent::AdamW { n } else { 0 };
+        self.go_on(vec![0.0; n], vec![0.0; second], 0)
+    }
+
+    /// The optimiser with the columns of [`Optimiser::state`].
+    pub(crate) fn go_on(&self, first: Vec<f32>, second: Vec<f32>, steps: u64) -> Optimiser {
+        let TrainerConfig { learning_rate, decay, clip, .. } = *self;
+        match self.optimiser {
+            Descent::AdamW => {
+                let config = AdamWConfig { learning_rate, decay, clip, ..AdamWConfig::default() };
+                Optimiser::AdamW(AdamW::restore(config, first, second, steps))
+            }
+            Descent::Sgd => {
+                let momentum = self.momentum.unwrap_or(SgdConfig::default().momentum);
+                Optimiser::Sgd(Sgd::restore(SgdConfig { learning_rate, momentum, decay, clip }, first))
+            }
+        }
     }
 }
 
@@ -125,7 +160,7 @@ pub struct State {
     /// As they were when the held-out figure was best; empty before the first.
     pub best: Vec<f32>,
     /// Of the optimiser.
-    pub optimiser: AdamW,
+    pub optimiser: Optimiser,
     /// Of the held-out checks.
     pub watch: EarlyStopping,
     /// Steps taken.
@@ -137,7 +172,7 @@ pub struct State {
 impl State {
     /// Before the first step.
     pub fn new(config: &TrainerConfig, parameters: Vec<f32>) -> State {
-        let optimiser = AdamW::new(config.optimiser(), parameters.len());
+        let optimiser = config.begin(parameters.len());
         let watch = EarlyStopping::new(config.patience, 0.0);
         State { parameters, best: Vec::new(), optimiser, watch, step: 0, ended: false }
     }

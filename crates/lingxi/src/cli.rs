@@ -65,7 +65,7 @@ pub enum Command {
     Predict(PredictArgs),
     /// Plan, run and analyse A/B tests, and the effect of being recommended
     Experiment(ExperimentArgs),
-    /// Make the encoder a shop's own: learn from labelled texts, and say what that earned
+    /// Make the encoder a shop's own: learn from labelled texts or judged pairs, and say what that earned
     Finetune(FinetuneArgs),
     /// Search the best settings of a recipe, on validation only
     Tune(TuneArgs),
@@ -78,9 +78,15 @@ pub enum Command {
 /// `lingxi finetune`.
 #[derive(Debug, Args)]
 pub struct FinetuneArgs {
-    /// A recipe of the program (clinc150, banking77) or a TOML file
+    /// A recipe of the program (clinc150, banking77, chorus) or a TOML file
     #[arg(long, value_name = "NAME|FILE")]
     pub recipe: String,
+    /// Compare the strategies of the recipe's `[compare]` table, each in a process of its own
+    #[arg(long)]
+    pub strategies: bool,
+    /// Try one of them alone, counted from 0
+    #[arg(long, value_name = "NUMBER", hide = true, conflicts_with = "strategies")]
+    pub strategy: Option<usize>,
     /// The folder of the recipe's files; default LINGXI_DATA
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<PathBuf>,

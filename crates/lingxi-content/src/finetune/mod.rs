@@ -4,12 +4,13 @@
 //! says which parameters are trained and which small ones are added; [`places`] where each lies in one flat slice; [`network`]
 //! goes forwards and back through a few texts at a time; [`head`] is what is learned of a text's vector; [`tutor`] is the step
 //! that [`lingxi_train::trainer`] asks for; [`tuned`] is what comes of it, saved and read again;
-//! [`shrink`] makes smaller ones of it. [`augment`] rewords
+//! [`shrink`] makes smaller ones of it, [`masked`] lets the encoder read a shop's texts before. [`augment`] rewords
 //! texts so that a model hears more than was written, [`synonyms`] knows which words stand for each other.
 
 pub mod augment;
 pub(crate) mod dense;
 pub mod head;
+pub mod masked;
 pub(crate) mod network;
 pub(crate) mod places;
 pub mod shrink;
@@ -19,6 +20,7 @@ pub mod tuned;
 pub mod tutor;
 
 pub use head::{Head, Pair, Task, Teacher};
+pub use masked::Pretrain;
 pub use strategy::{Lora, Matrix, Strategy};
 pub use tuned::Tuned;
 pub use tutor::{Lessons, Tuning, Tutor};

@@ -190,6 +190,11 @@ impl Places {
         self
     }
 
+    /// What the strategy adds beside the encoder.
+    pub fn added(&self) -> Range<usize> {
+        self.tensors.last().map_or(0, |tensor| tensor.range.end)..self.head.start
+    }
+
     /// Length of `theta`.
     pub fn len(&self) -> usize {
         self.head.end

@@ -81,14 +81,10 @@ impl Tuned {
     /// # Errors
     /// What the file system says.
     pub fn save(&self, base: &Path, dir: &Path, names: &[String]) -> Result<()> {
-        copy_beside(base, dir)?;
+        save_encoder(&self.network, base, dir)?;
         self.shorten(&dir.join("sentence_bert_config.json"))?;
-        let (places, theta) = (&self.network.places, merged(&self.network.places, &self.network.theta));
-        let of = |tensor: &Tensor| theta[tensor.range.clone()].iter().flat_map(|x| x.to_le_bytes()).collect();
-        let tensors: Vec<_> = places.tensors.iter().map(|t| (t.name.clone(), t.shape.clone(), of(t))).collect();
-        write_tensors(&dir.join("model.safetensors"), &tensors)?;
-        let added = places.tensors.last().map_or(0, |t| t.range.end)..places.head.start;
-        let (added, head) = (&self.network.theta[added], &self.network.theta[places.head.clone()]);
+        let places = &self.network.places;
+        let (added, head) = (&self.network.theta[places.added()], &self.network.theta[places.head.clone()]);
         let header = Header { tuning: self.tuning.clone(), outputs: self.outputs, names: names.to_vec() };
         Writer::default()
             .column("added", &[added.len()], added)
@@ -117,6 +113,47 @@ impl Tuned {
         self.network.bytes()
     }
 
+    /// Answers `spread` times what was learned, plus `mean`: numbers that were learned at mean 0 and spread 1 in their own unit.
+    pub fn answer_in(&mut self, (spread, mean): (f32, f32)) {
+        let (h, head) = (self.network.width(), self.network.places.head.clone());
+        let head = &mut self.network.theta[head];
+        head.iter_mut().for_each(|w| *w *= spread);
+        head[self.outputs * h..].iter_mut().for_each(|bias| *bias += mean);
+    }
+
+    /// What a first task's head says of this encoder, which went on to learn another: `first` is what the encoder was before.
+    pub fn with_head_of(&self, first: &Tuned) -> Tuned {
+        let (now, head) = (&self.network, &first.network.theta[first.network.places.head.clone()]);
+        let places = Places::new(&now.config, &self.tuning.strategy, head.len());
+        let theta = [&now.theta[..now.places.head.start], head].concat();
+        let network = Network::new(now.config.clone(), places, theta, self.tuning.precision.into());
+        Tuned { network, pooling: self.pooling, tuning: first.tuning.clone(), outputs: first.outputs }
+    }
+
+    /// The encoder that lies `way` from the one in `base` (0) to this one (1): weights are interpolated one by one (WiSE-FT, Wortsman et al.
+    /// 2022, arXiv 2109.01903). The head stays.
+    ///
+    /// # Errors
+    /// A directory that is not that of the encoder which was tuned, a strategy that adds what the base has not.
+    pub fn between(&self, base: &Path, way: f32) -> Result<Tuned> {
+        if !self.tuning.strategy.merges() {
+            let (field, expected) = ("strategy".into(), "one that merges into the encoder, to lie between".into());
+            return Err(ContentError::Tuning { field, expected, got: self.tuning.strategy.name().into() });
+        }
+        let Folder { config, weights, .. } = Folder::read(base)?;
+        let (weights, old) = (weights.open()?, &self.network.places);
+        let places = Places::new(&config, &self.tuning.strategy, old.head.len());
+        let mut theta = merged(old, &self.network.theta);
+        for tensor in &places.tensors {
+            let begun = weights.take(&tensor.name, &tensor.shape)?;
+            let now = &mut theta[tensor.range.clone()];
+            now.iter_mut().zip(begun).for_each(|(now, begun)| *now = begun + way * (*now - begun));
+        }
+        theta[places.added()].fill(0.0);
+        let network = Network::new(config, places, theta, self.tuning.precision.into());
+        Ok(Tuned { network, pooling: self.pooling, tuning: self.tuning.clone(), outputs: self.outputs })
+    }
+
     /// The same network in other numbers: bytes after training, say.
     pub fn in_numbers(mut self, precision: Precision) -> Tuned {
         self.network.in_numbers(precision.into());
@@ -135,23 +172,42 @@ impl Tuned {
         let places =
             Places::new(&config, &tuning.strategy, if outputs > 0 { outputs * (config.hidden_size + 1) } else { 0 });
         let mut theta = places.start(&weights.open()?, &mut ChaCha8Rng::seed_from_u64(0))?;
-        let base = places.tensors.last().map_or(0, |t| t.range.end);
-        let (added, head) = (file.column::<f32>("added")?, file.column::<f32>("head")?);
-        if (added.len(), head.len()) != (places.head.start - base, places.head.len()) {
-            let got = format!("{} and {}", added.len(), head.len());
-            let expected = format!("{} added numbers and {} of the head", places.head.start - base, places.head.len());
-            return Err(ContentError::file(&path, expected, got));
+        let head = file.column::<f32>("head")?;
+        if head.len() != places.head.len() {
+            let expected = format!("{} numbers of the head", places.head.len());
+            return Err(ContentError::file(&path, expected, head.len()));
         }
         // What has been merged into the matrices must not be added once more.
         if tuning.strategy.merges() {
-            theta[base..places.head.start].fill(0.0);
+            theta[places.added()].fill(0.0);
         } else {
-            theta[base..places.head.start].copy_from_slice(&added);
+            added_of(dir, &places, &mut theta)?;
         }
         theta[places.head.clone()].copy_from_slice(&head);
         let network = Network::new(config, places, theta, tuning.precision.into());
         Ok((Tuned { network, pooling, tuning, outputs }, tokenizer, names))
     }
+}
+
+/// Reads what a tuned directory has beside its encoder into its place in `theta`.
+pub(super) fn added_of(dir: &Path, places: &Places, theta: &mut [f32]) -> Result<()> {
+    let (path, range) = (dir.join(FILE), places.added());
+    let added = Reader::open(&path)?.column::<f32>("added")?;
+    if added.len() != range.len() {
+        let expected = format!("{} numbers of what is added", range.len());
+        return Err(ContentError::file(&path, expected, added.len()));
+    }
+    theta[range].copy_from_slice(&added);
+    Ok(())
+}
+
+/// Writes an encoder as a Hugging Face directory, what can be added into its matrices added.
+pub(super) fn save_encoder(network: &Network, base: &Path, dir: &Path) -> Result<()> {
+    copy_beside(base, dir)?;
+    let theta = merged(&network.places, &network.theta);
+    let of = |tensor: &Tensor| theta[tensor.range.clone()].iter().flat_map(|x| x.to_le_bytes()).collect();
+    let tensors = network.places.tensors.iter().map(|t| (t.name.clone(), t.shape.clone(), of(t)));
+    write_tensors(&dir.join("model.safetensors"), &tensors.collect::<Vec<_>>())
 }
 
 /// Whether an encoder's directory needs what lies beside its weights.

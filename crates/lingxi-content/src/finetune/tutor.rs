@@ -8,7 +8,7 @@ use super::head::{Head, Task, Views, centres};
 use super::network::{Network, Noise, Pass};
 use super::places::Places;
 use super::strategy::Strategy;
-use super::tuned::Tuned;
+use super::tuned::{Tuned, added_of, needs_more};
 use crate::encoder::Precision;
 use crate::error::{ContentError, Result};
 use crate::folder::{Config, Folder, Pooling};
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Fixed, so that the order of sums is.
-const LANES: usize = 4;
+pub(super) const LANES: usize = 4;
 /// Tokens of a pass: enough for full speed of the products, little enough to stay in a thread's cache.
 const TOKENS: usize = 256;
 /// States of layers that nothing changes are kept up to so many bytes.
@@ -150,15 +150,14 @@ impl Tutor {
     /// # Errors
     /// A directory or a configuration that is wrong, texts that are missing, a family without a way back.
     pub fn new(dir: &Path, tuning: &Tuning, lessons: Lessons, held: Lessons, seed: u64) -> Result<Tutor> {
-        let folder = Folder::read(dir)?;
-        Tutor::of(folder, tuning, lessons, held, seed)
-    }
-
-    pub(crate) fn of(folder: Folder, tuning: &Tuning, lessons: Lessons, held: Lessons, seed: u64) -> Result<Tutor> {
-        let Folder { config, weights, pooling, .. } = folder;
+        let Folder { config, weights, pooling, .. } = Folder::read(dir)?;
         tuning.check(&config)?;
         let places = Places::new(&config, &tuning.strategy, lessons.task.outputs() * (config.hidden_size + 1));
-        let theta = places.start(&weights.open()?, &mut ChaCha8Rng::seed_from_u64(seed))?;
+        let mut theta = places.start(&weights.open()?, &mut ChaCha8Rng::seed_from_u64(seed))?;
+        // Adapters and prefixes that the encoder has already go on from where they are.
+        if needs_more(dir)?.is_some_and(|strategy| strategy == tuning.strategy) {
+            added_of(dir, &places, &mut theta)?;
+        }
         let mut network = Network::new(config, places, theta, tuning.precision.into());
         if let (Head::Classification { scale: Some(_), .. }, Task::Classes { labels, classes, .. }) =
             (tuning.head, &lessons.task)
@@ -273,16 +272,6 @@ impl Tutor {
         });
     }
 
-    fn add_up(&self, gradient: &mut [f32]) {
-        const PART: usize = 1 << 14;
-        let beside = self.network.places.trained_beside_embeddings();
-        gradient[..beside].par_chunks_mut(PART).enumerate().for_each(|(part, out)| {
-            for lane in &self.lanes {
-                axpy(1.0, &lane[part * PART..part * PART + out.len()], out);
-            }
-        });
-    }
-
     /// The adversary's push: the gradient of each text's embeddings, at length `reach` (equation 5 of FGM).
     fn push(&mut self, chunks: &[Vec<usize>], reach: f32) {
         let h = self.network.width();
@@ -335,7 +324,7 @@ impl Learner for Tutor {
                 self.push(&chunks, reach);
             }
         }
-        self.add_up(gradient);
+        add_up(&self.lanes, self.network.places.trained_beside_embeddings(), gradient);
         loss
     }
 
@@ -368,6 +357,16 @@ impl Learner for Tutor {
     }
 }
 
+/// Adds the lanes' gradients of all that is no embedding, in their order.
+pub(super) fn add_up(lanes: &[Vec<f32>], beside: usize, gradient: &mut [f32]) {
+    const PART: usize = 1 << 14;
+    gradient[..beside].par_chunks_mut(PART).enumerate().for_each(|(part, out)| {
+        for lane in lanes {
+            axpy(1.0, &lane[part * PART..part * PART + out.len()], out);
+        }
+    });
+}
+
 /// The place of the largest number.
 pub(crate) fn best(row: &[f32]) -> usize {
     row.iter().enumerate().fold(0, |best, (at, x)| if *x > row[best] { at } else { best })
@@ -394,7 +393,7 @@ pub(crate) fn vectors(network: &Network, pooling: Pooling, texts: &[Vec<u32>]) -
     z
 }
 
-fn take<'a>(pass: &mut Pass, texts: impl Iterator<Item = &'a Vec<u32>>) {
+pub(super) fn take<'a>(pass: &mut Pass, texts: impl Iterator<Item = &'a Vec<u32>>) {
     pass.ids.clear();
     pass.offsets.clear();
     pass.offsets.push(0);
@@ -405,7 +404,7 @@ fn take<'a>(pass: &mut Pass, texts: impl Iterator<Item = &'a Vec<u32>>) {
 }
 
 /// Places `0..n` in passes of about [`TOKENS`] tokens, texts of similar length together.
-fn deal(n: usize, length: impl Fn(usize) -> usize) -> Vec<Vec<usize>> {
+pub(super) fn deal(n: usize, length: impl Fn(usize) -> usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by_key(|at| std::cmp::Reverse(length(*at)));
     let whole: usize = (0..n).map(&length).sum();
@@ -443,7 +442,7 @@ fn pool_back(d: &[f32], pooling: Pooling, states: &mut [f32]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::family::Family;
     use crate::finetune::head::{Pair, Teacher};
@@ -451,7 +450,7 @@ mod tests {
     use lingxi_train::gradient_check;
     use rand::RngExt;
 
-    fn tiny() -> Config {
+    pub(crate) fn tiny() -> Config {
         Config {
             family: Family::Bert,
             hidden_act: "gelu".into(),

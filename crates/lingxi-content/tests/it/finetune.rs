@@ -122,3 +122,45 @@ fn settings_out_of_their_range_are_named() {
     refused(|t| t.training.batch = 0, &["training.batch", "at least 1"]);
     refused(|t| t.views = 3, &["views", "1 or 2"]);
 }
+
+#[test]
+fn an_encoder_between_is_the_base_at_one_end_and_the_tuned_one_at_the_other() {
+    for strategy in [Strategy::Full, Strategy::Top(1), Strategy::Lora(Lora::default())] {
+        let (base, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        tiny::write(base.path());
+        let (tuned, _) = learnt(strategy.clone(), base.path(), dir.path());
+        let plain = tuned.between(base.path(), 0.0).unwrap();
+        let frozen = learnt(Strategy::Head, base.path(), &dir.path().join("head")).0;
+        alike(&plain.vectors(&texts()), &frozen.vectors(&texts()), 1e-4);
+        alike(&tuned.between(base.path(), 1.0).unwrap().vectors(&texts()), &tuned.vectors(&texts()), 1e-4);
+        let half = tuned.between(base.path(), 0.5).unwrap().vectors(&texts());
+        let far = |z: &[f32]| half.iter().zip(z).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(far(&plain.vectors(&texts())) > 1e-3 && far(&tuned.vectors(&texts())) > 1e-3, "{}", strategy.name());
+    }
+}
+
+#[test]
+fn an_encoder_goes_on_to_a_second_task_and_the_first_head_still_answers() {
+    for strategy in [Strategy::Full, Strategy::Adapters { width: 2 }, Strategy::Prefix { length: 2 }] {
+        let (base, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        tiny::write(base.path());
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        let (first, _) = learnt(strategy.clone(), base.path(), &one);
+        // Nothing is learned in between: all that the first task taught is where the second one begins.
+        let tutor = Tutor::new(&one, &tuning(strategy.clone()), lessons(), lessons(), 2).unwrap();
+        let start = tutor.parameters();
+        alike(&tutor.tuned(&start).with_head_of(&first).outputs(&texts()), &first.outputs(&texts()), 1e-4);
+        let (second, _) = learnt(strategy, &one, &two);
+        assert_eq!(second.with_head_of(&first).outputs(&texts()).len(), 2 * texts().len());
+    }
+}
+
+#[test]
+fn numbers_that_were_learned_at_spread_one_are_answered_in_their_own_unit() {
+    let (base, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tiny::write(base.path());
+    let (mut tuned, _) = learnt(Strategy::Head, base.path(), dir.path());
+    let expected: Vec<f32> = tuned.outputs(&texts()).iter().map(|y| 3.0 * y + 7.0).collect();
+    tuned.answer_in((3.0, 7.0));
+    alike(&tuned.outputs(&texts()), &expected, 1e-4);
+}

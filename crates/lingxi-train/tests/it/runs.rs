@@ -1,6 +1,7 @@
 //! A run that is killed takes the steps of one that was not, and its curves can be read by the field's tools.
 
-use lingxi_train::{Learner, Run, Schedule, Step, TrainerConfig, train_in};
+use lingxi_train::trainer::{State, go_on};
+use lingxi_train::{Descent, Learner, Run, Schedule, Step, TrainerConfig, checkpoint, train_in};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::path::{Path, PathBuf};
@@ -129,6 +130,27 @@ fn a_run_that_is_killed_again_and_again_takes_the_steps_of_one_that_was_not() {
         assert!(step == same && (whole - killed).abs() <= 1e-5, "step {step}: {whole} and {killed}");
     }
     assert!(a.last().unwrap().1 < 0.8 * a[0].1, "the loss fell from {} to {}", a[0].1, a.last().unwrap().1);
+}
+
+#[test]
+fn either_optimiser_goes_on_from_its_checkpoint_and_learns() {
+    for optimiser in [Descent::AdamW, Descent::Sgd] {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, path) = (TrainerConfig { optimiser, ..config() }, dir.path().join("checkpoint.safetensors"));
+        let mut kept = false;
+        let mut whole = State::new(&config, vec![0.0; 8]);
+        let mut losses = Vec::new();
+        go_on(&config, &mut Regression::new(Duration::ZERO), &mut whole, 7, &mut |step, state| {
+            losses.push(step.loss);
+            if step.step == 20 {
+                kept = checkpoint::save(state, "toy", &path).is_ok();
+            }
+        });
+        assert!(kept && losses.last().unwrap() < &(0.9 * losses[0]), "{optimiser:?}: {losses:?}");
+        let mut state = checkpoint::load(&config, 8, "toy", &path).unwrap().unwrap();
+        go_on(&config, &mut Regression::new(Duration::ZERO), &mut state, 7, &mut |_, _| {});
+        assert_eq!(state.parameters, whole.parameters, "{optimiser:?}");
+    }
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! What people write to fine-tune: one TOML file in, a checked [`FinetuneRecipe`] out.
 
+use super::compare::Compare;
+use super::fewer::{Active, Pseudo};
+use super::pairs::PairFiles;
 use super::texts::TextFiles;
 use super::wording::Wording;
 use crate::failure::UserError;
 use crate::recipe::{Published, text_of};
 use crate::tune::SearchTable;
-use lingxi_content::finetune::{Head, Tuning};
+use lingxi_content::finetune::{Head, Pretrain, Tuning};
 use lingxi_eval::intents::ThresholdRule;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -22,8 +25,19 @@ pub struct FinetuneRecipe {
     /// Asset name or directory of the encoder to begin with.
     #[serde(default = "base")]
     pub base: String,
-    /// The files.
-    pub data: TextFiles,
+    /// The files of texts with classes or numbers.
+    #[serde(default)]
+    pub data: Option<TextFiles>,
+    /// The files of judged pairs, for a head that ranks.
+    #[serde(default)]
+    pub pairs: Option<PairFiles>,
+    /// How pairs are learned.
+    #[serde(default)]
+    pub ranking: Ranking,
+    /// Cross-validation on so many folds of training and validation instead of a test. Judged pairs are always divided, by query; 5
+    /// where absent.
+    #[serde(default)]
+    pub folds: Option<usize>,
     /// How the encoder learns.
     pub tuning: Tuning,
     /// Encoders that learn alike from other seeds and whose probabilities are averaged; default 1.
@@ -32,12 +46,24 @@ pub struct FinetuneRecipe {
     /// Other wordings of the training texts, learned beside them.
     #[serde(default)]
     pub wording: Option<Wording>,
+    /// The encoder reads on in the training texts, labelled or not, before it learns.
+    #[serde(default)]
+    pub pretrain: Option<Pretrain>,
+    /// Labels from a confident teacher for texts that have none.
+    #[serde(default)]
+    pub pseudo: Option<Pseudo>,
+    /// Labels that are asked for, the most useful first.
+    #[serde(default)]
+    pub active: Option<Active>,
     /// A smaller model that learns from the members.
     #[serde(default)]
     pub distil: Option<Distil>,
     /// What is taken out after training, to be measured without.
     #[serde(default)]
     pub prune: Option<Prune>,
+    /// Ways of fine-tuning that `--strategies` compares.
+    #[serde(default)]
+    pub compare: Option<Compare>,
     /// When a text is declined.
     #[serde(default)]
     pub threshold: Threshold,
@@ -50,6 +76,46 @@ pub struct FinetuneRecipe {
     /// What `lingxi tune` may try; nothing else reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchTable>,
+}
+
+/// What is learned of judged pairs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ranking {
+    /// The least grade that belongs together; default the smallest positive number.
+    pub relevant: f32,
+    /// Products of a lower grade beside each, drawn from those judged for the same query; default 4.
+    pub worse: usize,
+    /// Most pairs of a query, so that one with many judgements is not learned alone; default 16.
+    pub most: usize,
+    /// Share of the queries of training that chooses; default .2.
+    pub held_out: f64,
+    /// Shares of the way from the encoder as it was to the one that learned; the held-out queries choose among them (Wortsman et al. 2022,
+    /// arXiv 2109.01903). Default all the way.
+    pub ways: Vec<f32>,
+}
+
+impl Default for Ranking {
+    fn default() -> Self {
+        Ranking { relevant: f32::MIN_POSITIVE, worse: 4, most: 16, held_out: 0.2, ways: vec![1.0] }
+    }
+}
+
+impl Ranking {
+    /// What is out of its range, with what was expected and what came.
+    fn wrong(&self) -> Option<(&'static str, &'static str, String)> {
+        if !(1..=64).contains(&self.worse) {
+            return Some(("ranking.worse", "1 to 64", self.worse.to_string()));
+        }
+        if self.most == 0 {
+            return Some(("ranking.most", "at least 1", "0".into()));
+        }
+        if !(self.held_out > 0.0 && self.held_out < 1.0) {
+            return Some(("ranking.held_out", "a share between 0 and 1", self.held_out.to_string()));
+        }
+        let good = !self.ways.is_empty() && self.ways.iter().all(|way| (0.0..=1.0).contains(way));
+        (!good).then(|| ("ranking.ways", "at least one share from 0 to 1", format!("{:?}", self.ways)))
+    }
 }
 
 /// How sure a model is.
@@ -115,9 +181,10 @@ fn one() -> usize {
 
 impl FinetuneRecipe {
     /// The recipes that come with the program, by name.
-    pub const BUILT_IN: [(&str, &str); 2] = [
+    pub const BUILT_IN: [(&str, &str); 3] = [
         ("clinc150", include_str!("../../../../recipes/clinc150.toml")),
         ("banking77", include_str!("../../../../recipes/banking77.toml")),
+        ("chorus", include_str!("../../../../recipes/chorus.toml")),
     ];
 
     /// Reads a recipe of the program by its name, or a file.
@@ -164,9 +231,57 @@ impl FinetuneRecipe {
         if let Some(Err(why)) = recipe.wording.as_ref().map(Wording::check) {
             return refuse("wording", "what can be done", why);
         }
-        match recipe.tuning.head {
-            Head::Classification { .. } => Ok(recipe),
-            head => refuse("tuning.head", "classification", format!("{head:?}")),
+        if let Some(k) = recipe.folds.filter(|k| !(2..=100).contains(k)) {
+            return refuse("folds", "2 to 100", k.to_string());
         }
+        let fewer = recipe.pseudo.and_then(|pseudo| pseudo.wrong()).or(recipe.active.and_then(|active| active.wrong()));
+        if let Some((key, expected, got)) = recipe.ranking.wrong().or(fewer) {
+            return refuse(key, expected, got);
+        }
+        let head = format!("{:?}", recipe.tuning.head);
+        match (recipe.tuning.head, &recipe.data, &recipe.pairs) {
+            (Head::Classification { .. }, Some(_), None) => Ok(recipe),
+            (Head::Regression, Some(_), None) if recipe.tells_classes() => refuse(
+                "tuning.head",
+                "classification, for members, threshold, wording, pretrain, pseudo, active, compare, distil or prune",
+                head,
+            ),
+            (Head::Regression, Some(_), None) => Ok(recipe),
+            (Head::InfoNce { .. } | Head::Pairwise { .. }, None, Some(_)) if recipe.tells_classes() => refuse(
+                "tuning.head",
+                "classification, for members, threshold, wording, pretrain, pseudo, active, compare, distil or prune",
+                head,
+            ),
+            (Head::InfoNce { .. } | Head::Pairwise { .. }, None, Some(_)) if !recipe.tuning.strategy.merges() => {
+                refuse(
+                    "tuning.strategy",
+                    "no adapters or prefix, for a head that ranks",
+                    recipe.tuning.strategy.name().into(),
+                )
+            }
+            (Head::InfoNce { .. } | Head::Pairwise { .. }, None, Some(_)) => Ok(recipe),
+            (Head::Companions { .. }, ..) => refuse("tuning.head", "another: companions are what shoppers took", head),
+            (Head::InfoNce { .. } | Head::Pairwise { .. }, ..) => {
+                refuse("pairs", "files of judged pairs for a head that ranks, and no [data]", "other files".into())
+            }
+            _ => refuse("data", "files of texts for this head, and no [pairs]", "other files".into()),
+        }
+    }
+
+    /// Whether it asks for what only classes have.
+    fn tells_classes(&self) -> bool {
+        let smaller = self.distil.is_some() || self.prune.is_some() || self.wording.is_some();
+        let more = self.pretrain.is_some() || self.pseudo.is_some() || self.active.is_some();
+        smaller || more || self.compare.is_some() || self.members > 1 || self.threshold.is_some()
+    }
+
+    /// The files of texts.
+    pub fn texts(&self) -> &TextFiles {
+        self.data.as_ref().expect("a recipe of classes or numbers names files of texts")
+    }
+
+    /// The files of pairs.
+    pub fn judged(&self) -> &PairFiles {
+        self.pairs.as_ref().expect("a recipe that ranks names files of pairs")
     }
 }

@@ -16,7 +16,10 @@
 use lingxi_data::ingest::source::{FileOptions, Format};
 use lingxi_data::ingest::{Visit, read_columns};
 use lingxi_data::{InputError, Result};
-use lingxi_train::folds::hold_out;
+use lingxi_train::folds::{folds, hold_out};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -44,6 +47,12 @@ pub struct TextFiles {
     /// Texts that belong to no class; their target column is not read.
     #[serde(default)]
     pub outside: OutsideFiles,
+    /// Texts that nobody has labelled, to read and to label; their target column is not read.
+    #[serde(default)]
+    pub unlabelled: Vec<PathBuf>,
+    /// Of each class only so many texts of training keep theirs, as in a shop that has labelled few; the others have none.
+    #[serde(default)]
+    pub each: Option<usize>,
     /// Column of the text; `c1`, `c2` ... where files have no header.
     #[serde(default = "text")]
     pub text: String,
@@ -105,6 +114,8 @@ pub struct Classes {
     pub valid: Labelled<Option<u32>>,
     /// To report.
     pub test: Labelled<Option<u32>>,
+    /// Texts without a label; those whose class was taken away keep it here, to answer when they are asked.
+    pub pool: Labelled<Option<u32>>,
     /// What is odd.
     pub oddities: Oddities,
 }
@@ -182,10 +193,12 @@ impl TextFiles {
         train.extend(self.outside_rows(base, &self.outside.train)?.into_iter().map(|text| (text, None)));
         let mut valid = part(&self.valid, &self.outside.valid)?;
         let test = part(&self.test, &self.outside.test)?;
+        let mut pool = self.few(&mut train, seed);
+        pool.extend(self.outside_rows(base, &self.unlabelled)?.into_iter().map(|text| (text, None)));
         let strata: Vec<u32> = train.targets.iter().map(|class| class.unwrap_or(u32::MAX)).collect();
         let held_out = self.hold_out(&mut train, &mut valid, &strata, seed);
         let oddities = Oddities { held_out, ..oddities(&train, &valid, &test) };
-        Ok(Classes { names, train, valid, test, oddities })
+        Ok(Classes { names, train, valid, test, pool, oddities })
     }
 
     /// Reads texts with numbers; paths are relative to `base`, the seed draws what is held out.
@@ -219,10 +232,33 @@ impl TextFiles {
         if self.train.is_empty() {
             return refuse("train", "at least one file", "none".into());
         }
+        if self.each == Some(0) {
+            return refuse("each", "at least 1", "0".into());
+        }
         if !(self.valid_share > 0.0 && self.valid_share < 1.0) {
             return refuse("valid_share", "a share between 0 and 1", self.valid_share.to_string());
         }
         Ok(())
+    }
+
+    /// Takes all but a few texts of each class out of training, by chance.
+    fn few(&self, train: &mut Labelled<Option<u32>>, seed: u64) -> Labelled<Option<u32>> {
+        let Some(each) = self.each else { return Labelled::default() };
+        let mut order: Vec<usize> = (0..train.texts.len()).collect();
+        order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        let mut left: HashMap<u32, usize> = HashMap::new();
+        let mut stays = vec![true; order.len()];
+        for (row, class) in order.into_iter().filter_map(|row| Some((row, train.targets[row]?))) {
+            let left = left.entry(class).or_insert(each);
+            stays[row] = *left > 0;
+            *left = left.saturating_sub(1);
+        }
+        let all = std::mem::take(train);
+        let mut pool = Labelled::default();
+        for (row, stays) in all.texts.into_iter().zip(all.targets).zip(stays) {
+            if stays { train.extend([row]) } else { pool.extend([row]) }
+        }
+        pool
     }
 
     /// Moves a share of training into validation, if no file is named for that. Returns how many.
@@ -308,6 +344,32 @@ pub(super) fn enough(path: &Path, line: u64, rows: usize) -> Result<()> {
     }
     let expected = format!("at most {MOST_ROWS} rows in all files");
     Err(InputError::new(path, expected, "more", "give a sample of them").at(line).into())
+}
+
+/// Training, validation and test of each of `k` folds: the fold is the test, a share of the other texts, of every stratum alike, is
+/// validation.
+pub fn folded<T: Clone>(
+    all: &[Labelled<T>],
+    strata: impl Fn(&Labelled<T>) -> Vec<u32>,
+    k: usize,
+    share: f64,
+    seed: u64,
+) -> Vec<[Labelled<T>; 3]> {
+    let rows = all.iter().flat_map(|part| part.texts.iter().cloned().zip(part.targets.iter().cloned()));
+    let all: Labelled<T> = rows.collect();
+    let strata = strata(&all);
+    let fold_of = folds(&strata, k, seed);
+    let of_fold = |fold: usize| {
+        let rest: Vec<usize> = (0..fold_of.len()).filter(|row| fold_of[*row] != fold).collect();
+        let held = hold_out(&rest.iter().map(|row| strata[*row]).collect::<Vec<_>>(), share, seed);
+        let mut part_of = vec![2; fold_of.len()];
+        rest.iter().zip(held).for_each(|(row, held)| part_of[*row] = usize::from(held));
+        [0, 1, 2].map(|part| {
+            let rows = part_of.iter().enumerate().filter(|(_, of)| **of == part);
+            rows.map(|(row, _)| (all.texts[row].clone(), all.targets[row].clone())).collect()
+        })
+    };
+    (0..k).map(of_fold).collect()
 }
 
 impl<T> Extend<(String, T)> for Labelled<T> {
@@ -399,6 +461,32 @@ mod tests {
         assert_ne!(read.valid, files.classes(dir.path(), 2).unwrap().valid);
         let numbers = files.numbers(dir.path(), 1).unwrap();
         assert_eq!((numbers.train.targets.len(), numbers.valid.targets.len()), (32, 8));
+    }
+
+    #[test]
+    fn where_few_are_labelled_the_others_have_no_class_and_every_class_has_as_many() {
+        let rows: String = (0..40).map(|i| format!("text {i}\tclass {}\n", i % 2)).collect();
+        let dir = folder(&[("all.tsv", &format!("text\tlabel\n{rows}")), ("new.tsv", "text\nwho knows\n")]);
+        let files = described("train = ['all.tsv']\nunlabelled = ['new.tsv']\neach = 5\nvalid_share = 0.2");
+        let read = files.classes(dir.path(), 1).unwrap();
+        assert_eq!([&read.train, &read.valid, &read.pool].map(|part| part.texts.len()), [8, 2, 31]);
+        assert_eq!(read.train.targets.iter().filter(|class| **class == Some(0)).count(), 4);
+        assert_eq!(read.pool.targets.iter().filter(|class| class.is_none()).count(), 1);
+        assert!(read.pool.texts.iter().all(|text| !read.train.texts.contains(text)));
+    }
+
+    #[test]
+    fn each_text_is_the_test_of_one_fold_and_validation_is_a_share_of_the_others() {
+        let part = |from: u32, to: u32| (from..to).map(|i| (format!("text {i}"), i % 2)).collect::<Labelled<u32>>();
+        let folds = folded(&[part(0, 30), part(30, 40)], |all| all.targets.clone(), 4, 0.2, 1);
+        let mut asked: Vec<String> = folds.iter().flat_map(|[.., test]| test.texts.clone()).collect();
+        asked.sort();
+        asked.dedup();
+        assert_eq!((folds.len(), asked.len()), (4, 40));
+        for [train, valid, test] in &folds {
+            assert_eq!([train, valid, test].map(|part| part.texts.len()), [24, 6, 10]);
+            assert!(test.texts.iter().all(|text| !train.texts.contains(text) && !valid.texts.contains(text)));
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The goods that each shopper took, by the training events alone, are companions; the encoder learns to find them among the
 //! goods of its batch. So what goods mean becomes what they mean to the shoppers of this shop, also for goods that nobody took yet.
 
-use crate::finetune::run::{Work, learn};
+use crate::finetune::learn::{Work, learn};
 use crate::recipe::Content;
 use crate::site::Site;
 use crate::stages::ingest::Shop;
@@ -82,7 +82,8 @@ pub fn tune(tune: &TuneGoods, content: &Content, shop: &Shop, train: &Interactio
     let rest = all.split_off(held);
     let lessons = |groups| Lessons { texts: tokens.clone(), task: Task::Groups(groups) };
     let base = (base.as_path(), encoder.revision());
-    let work = Work { title: "tune", name: "goods", tuning: &tune.tuning, base, classes: &[], seed: site.seed };
+    let unit = (1.0, 0.0);
+    let work = Work { title: "tune", name: "goods", tuning: &tune.tuning, base, classes: &[], seed: site.seed, unit };
     Ok(learn(&work, lessons(rest), lessons(all), site)?.model)
 }
 

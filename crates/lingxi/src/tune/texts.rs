@@ -8,6 +8,7 @@ use crate::finetune::run::validate;
 use crate::progress::Progress;
 use crate::site::Site;
 use anyhow::Result;
+use lingxi_content::finetune::Head;
 use lingxi_data::Fingerprint;
 use lingxi_eval::Report;
 use std::path::Path;
@@ -39,13 +40,21 @@ impl<'a> Texts<'a> {
 
 impl Trial for Texts<'_> {
     fn main(&self) -> &str {
-        "accuracy"
+        match self.base.tuning.head {
+            Head::Classification { .. } => "accuracy",
+            // The larger the better is asked of every figure.
+            Head::Regression => "r2",
+            _ => crate::finetune::ranked::MAIN,
+        }
     }
 
     fn check(&self, document: &toml::Table) -> Result<()> {
         let new = self.parse(document)?;
-        if (&new.data, new.threshold) != (&self.base.data, self.base.threshold) {
-            let message = "search.space: expected settings of tuning or wording, got one of data or threshold";
+        let asked = |recipe: &FinetuneRecipe| {
+            (recipe.data.clone(), recipe.pairs.clone(), recipe.threshold, recipe.ranking.held_out)
+        };
+        if asked(&new) != asked(self.base) {
+            let message = "search.space: expected settings of tuning or wording, got one of data, pairs, threshold or what is held out";
             return Err(UserError::new(message, "what trials are measured on must be the same for all").into());
         }
         Ok(())

@@ -137,3 +137,115 @@ fn a_recipe_that_cannot_be_learned_is_refused_with_the_key_and_a_remedy() {
     let out = command(Path::new("nowhere"), dir.path(), &cache).output().unwrap();
     assert!(String::from_utf8_lossy(&out.stderr).contains("clinc150"));
 }
+
+fn of(file: &Path, text: &str) -> PathBuf {
+    std::fs::write(file, text).unwrap();
+    file.to_owned()
+}
+
+fn run(dir: &Path, cache: &Path, recipe: &str, more: &[&str]) -> Value {
+    let recipe = of(&dir.join("recipe.toml"), recipe);
+    line(&command(&recipe, dir, cache).args(more).output().unwrap())
+}
+
+#[test]
+fn judged_pairs_are_learned_by_query_and_the_encoder_as_it_was_orders_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(cache) = cache(dir.path()) else { return };
+    let goods = [("tea", "green tea"), ("soap", "hand soap"), ("pen", "a pen to write"), ("cup", "a cup to drink")];
+    let mut rows = "query\tproduct\tgrade\n".to_owned();
+    for (kind, text) in goods {
+        for (other, title) in goods {
+            rows += &format!("{text}\ta box of {title}\t{}\n", if kind == other { 3 } else { 0 });
+        }
+    }
+    of(&dir.path().join("pairs.tsv"), &rows);
+    let recipe = "name = 'shelf'\nfolds = 2\n[pairs]\nfiles = ['pairs.tsv']\nquery = 'query'\nproduct = 'product'\n\
+        grade = 'grade'\n[ranking]\nways = [0.5, 1.0]\nheld_out = 0.5\n[tuning]\nstrategy = { top = 1 }\n\
+        head = { pairwise = {} }\n[tuning.training]\nepochs = 2\nbatch = 2\nlearning_rate = 1e-5\n";
+    let said = run(dir.path(), &cache, recipe, &[]);
+    let result = &said["result"];
+    assert_eq!((&result["cases"], &result["split"]), (&4.into(), &"folds".into()), "{said}");
+    assert!(result["metrics"]["ndcg@10"].as_f64().unwrap() > 0.9 && result["gained"]["cases"] == 4, "{said}");
+    assert_eq!(said["others"][0]["model"], "the encoder as it was");
+    assert!(Path::new(result["kept"][0].as_str().unwrap()).join("model.safetensors").is_file(), "{said}");
+}
+
+#[test]
+fn numbers_are_learned_on_folds_and_compared_with_their_mean() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(cache) = cache(dir.path()) else { return };
+    let rows = (0..30).map(|i| format!("{} {i}\t{}\n", ["cheap pen", "dear watch"][i % 2], 100 + 900 * (i % 2)));
+    of(&dir.path().join("prices.tsv"), &format!("text\tlabel\n{}", rows.collect::<String>()));
+    let recipe = "name = 'prices'\nfolds = 3\n[data]\ntrain = ['prices.tsv']\nvalid_share = 0.2\n[tuning]\n\
+        strategy = 'head'\nhead = 'regression'\n[tuning.training]\nepochs = 60\nbatch = 4\nlearning_rate = 3e-2\n\
+        optimiser = 'sgd'\nmomentum = 0.5\n";
+    let said = run(dir.path(), &cache, recipe, &[]);
+    let error = |row: &Value| row["metrics"]["rmse"].as_f64().unwrap();
+    assert_eq!(said["others"][0]["model"], "mean of training");
+    assert!((400.0..500.0).contains(&error(&said["others"][0])) && error(&said["result"]) < 250.0, "{said}");
+}
+
+#[test]
+fn texts_without_a_label_are_read_labelled_by_a_teacher_and_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(cache) = cache(dir.path()) else { return };
+    let more = "epochs = 4\nlearning_rate = 1e-3\n[pretrain]\nstrategy = { top = 1 }\n[pretrain.training]\nepochs = 1\nbatch = 4\n\
+        [pseudo]\nthreshold = 0.5\n[active]\nrounds = 2\nbatch = 2\n";
+    let path = recipe(dir.path(), more);
+    let text = std::fs::read_to_string(&path).unwrap().replace("valid_share", "each = 4\nvalid_share");
+    let said = run(dir.path(), &cache, &text, &[]);
+    let others: Vec<&str> = said["others"].as_array().unwrap().iter().filter_map(|row| row["model"].as_str()).collect();
+    for part in ["10 labels at random", "6 labels", "teacher"] {
+        assert!(others.contains(&part), "{part} in {others:?}");
+    }
+    assert!(said["result"]["metrics"]["accuracy"].as_f64().unwrap() > 0.6, "{said}");
+    // Where nobody knows the class, a person is asked.
+    of(&dir.path().join("new.tsv"), "text\nwhere do I wash\nI am thirsty\nhello\n");
+    let asking = text.replace("each = 4", "unlabelled = [\"new.tsv\"]").replace("[pseudo]\nthreshold = 0.5\n", "");
+    let said = run(dir.path(), &cache, &asking, &[]);
+    assert_eq!(said["result"]["to_label"].as_array().unwrap().len(), 2, "{said}");
+}
+
+#[test]
+fn strategies_are_compared_each_in_a_process_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(cache) = cache(dir.path()) else { return };
+    let more = "epochs = 4\nlearning_rate = 1e-3\n[compare]\nepochs = 2\nthen = \"THEN\"\nstrategies = [{ strategy = \"head\", \
+        learning_rate = 1e-3 }, { strategy = { prefix = { length = 2 } }, learning_rate = 1e-2 }]\n";
+    let path = recipe(dir.path(), more);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let then = of(&dir.path().join("then.toml"), &text.split("[compare]").next().unwrap().replace("drawer", "second"));
+    let said = run(dir.path(), &cache, &text.replace("THEN", then.to_str().unwrap()), &["--strategies"]);
+    let rows = said["others"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "{said}");
+    for row in rows {
+        assert!(row["peak_bytes"].as_u64().unwrap() > 100_000_000 && row["trained"].as_u64().unwrap() > 0, "{row}");
+        for figure in [&row["metrics"], &row["mistyped"]["metrics"], &row["then"]["second"]["metrics"]] {
+            assert!(figure["accuracy"].as_f64().is_some(), "{row}");
+        }
+    }
+    // A head alone leaves the encoder as it was, so nothing is forgotten.
+    assert_eq!(rows[0]["then"]["first"]["metrics"]["accuracy"], rows[0]["metrics"]["accuracy"], "{said}");
+}
+
+#[test]
+fn a_recipe_whose_parts_do_not_fit_is_refused_with_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(cache) = cache(dir.path()) else { return };
+    let text = std::fs::read_to_string(recipe(dir.path(), "epochs = 1\n")).unwrap();
+    for (from, to, said) in [
+        ("head = { classification = {} }", "head = 'regression'", "finite number"),
+        ("{ classification = {} }", "{ pairwise = {} }", "files of judged pairs"),
+        ("epochs = 1", "epochs = 1\n[active]\nbatch = 0", "active.batch"),
+        ("epochs = 1", "epochs = 1\n[pseudo]\nthreshold = 2.0", "pseudo.threshold"),
+        ("epochs = 1", "epochs = 1\nmomentum = 0.9", "training.momentum"),
+        ("[data]", "folds = 1\n[data]", "folds"),
+        ("[data]", "[ranking]\nways = []\n[data]", "ranking.ways"),
+    ] {
+        let recipe = of(&dir.path().join("recipe.toml"), &text.replace(from, to));
+        let out = command(&recipe, dir.path(), &cache).output().unwrap();
+        let err = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.code() == Some(2) && err.contains(said), "{said} in {err}");
+    }
+}
