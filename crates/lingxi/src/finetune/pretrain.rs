@@ -25,7 +25,8 @@ pub fn pretrained(name: &str, how: &Pretrain, base: &Path, texts: &[String], sit
     let all: Vec<u8> =
         tokens.iter().flat_map(|text| [&[text.len() as u32], &text[..]].concat()).flat_map(u32::to_le_bytes).collect();
     let settings = serde_json::to_vec(how).expect("a recipe is plain data");
-    let parts = [VERSION.as_bytes(), encoder.revision().bytes(), &settings, &all, &site.seed.to_le_bytes()];
+    let revision = encoder.revision();
+    let parts = [VERSION.as_bytes(), revision.bytes(), &settings, &all, &site.seed.to_le_bytes()];
     let key = Fingerprint::of(parts).to_string();
     let folder = site.cache.join("tuned").join(format!("{name}-read-{key}"));
     let model = folder.join("model");
