@@ -125,7 +125,7 @@ fn settings_out_of_their_range_are_named() {
 
 #[test]
 fn an_encoder_between_is_the_base_at_one_end_and_the_tuned_one_at_the_other() {
-    for strategy in [Strategy::Full, Strategy::Top(1), Strategy::Lora(Lora::default())] {
+    for strategy in [Strategy::Full, Strategy::Top(1), Strategy::Lora(Lora { rank: 2, ..Lora::default() })] {
         let (base, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         tiny::write(base.path());
         let (tuned, _) = learnt(strategy.clone(), base.path(), dir.path());
