@@ -18,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Runs of one model whose curves are kept.
 const KEPT: usize = 6;
 /// Seconds between two checkpoints, at the least.
-const PAUSE: f64 = 1.0;
+const PAUSE: f64 = 0.5;
 /// The file with the curve, beside the model.
 const CURVE: &str = "curve.json";
 

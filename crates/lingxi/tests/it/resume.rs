@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 const TAUGHT: [(&str, &str); 5] = [
     (
         "sequence",
-        "dim = 32\ninner = 32\nlength = 20\nheld_out = 0.2\ntraining = { epochs = 30, patience = 30, batch = 16 }",
+        "dim = 32\ninner = 32\nlength = 20\nheld_out = 0.2\ntraining = { epochs = 60, patience = 60, batch = 16 }",
     ),
-    ("lightgcn", "dim = 64\ntraining = { epochs = 400, patience = 400, batch = 512 }"),
-    ("gcn", "dim = 64\ntraining = { epochs = 200, patience = 200, batch = 512 }"),
-    ("gat", "dim = 64\ntraining = { epochs = 80, patience = 80, batch = 512 }"),
-    ("embedding", "dim = 64\nepochs = 60\nbatch = 512"),
+    ("lightgcn", "training = { epochs = 200, patience = 200, batch = 512 }"),
+    ("gcn", "training = { epochs = 80, patience = 80, batch = 512 }"),
+    ("gat", "training = { epochs = 40, patience = 40, batch = 512 }"),
+    ("embedding", "epochs = 25\nbatch = 512"),
 ];
 /// Those that read text beside.
 const READING: [(&str, &str); 2] =
-    [("alignment", "steps = 600\npatience = 600"), ("joint", "dim = 64\nepochs = 60\nbatch = 512")];
+    [("alignment", "steps = 500\npatience = 500\nbatch = 512\nnegatives = 128"), ("joint", "epochs = 25\nbatch = 512")];
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// 300 shoppers who each take 20 goods of one of three kinds, with the category of each.
@@ -122,10 +122,10 @@ fn killed_and_gone_on_with(models: &[(&str, &str)], encoder: &str) {
         let left = files(hurt.path(), "runs", model, "checkpoint.safetensors");
         assert!(left.is_empty(), "{model}: {left:?} is left though the model is kept");
     }
-    let of = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("events.out.tfevents");
     let run = files(hurt.path(), "runs", models[0].0, "metrics.jsonl").remove(0);
-    let curves = std::fs::read_dir(run.parent().unwrap()).unwrap().flatten().filter(|_| true).map(of);
-    assert!(curves.filter(|is| *is).count() >= 2, "an event file of each part of the run");
+    let names = std::fs::read_dir(run.parent().unwrap()).unwrap().flatten().map(|entry| entry.file_name());
+    let curves = names.filter(|name| name.to_string_lossy().contains("tfevents")).count();
+    assert!(curves >= 1, "TensorBoard has nothing to draw");
 }
 
 #[test]
