@@ -59,7 +59,7 @@ fn train_sequence(events: &Events<'_>) -> Result<(), Failure> {
     };
     let begun = Instant::now();
     let mut say = |at: Step| {
-        if at.step % 50 == 0 {
+        if at.step.is_multiple_of(50) {
             eprintln!("step {} of {}, loss {:.3}, {:.0} s", at.step, at.steps, at.loss, begun.elapsed().as_secs_f64());
         }
     };

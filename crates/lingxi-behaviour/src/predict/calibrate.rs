@@ -29,11 +29,13 @@ pub enum Calibration {
     Isotonic(Vec<(f64, f64)>),
 }
 
+/// From logits and what came true to a calibration.
+type Way = fn(&[f64], &[bool]) -> Calibration;
+
 impl Calibration {
     /// The way with the smallest log-loss over five folds, fitted on all rows, and that log-loss.
     pub fn choose(logits: &[f64], came: &[bool]) -> (Calibration, f64) {
-        let ways: [fn(&[f64], &[bool]) -> Calibration; 3] =
-            [|_, _| Calibration::Plain, Calibration::platt, Calibration::isotonic];
+        let ways: [Way; 3] = [|_, _| Calibration::Plain, Calibration::platt, Calibration::isotonic];
         let judged = ways.map(|way| (way, across_folds(way, logits, came)));
         let best = judged.into_iter().min_by(|a, b| a.1.total_cmp(&b.1)).expect("there are three ways");
         (best.0(logits, came), best.1)

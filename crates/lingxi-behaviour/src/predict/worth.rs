@@ -146,8 +146,11 @@ impl Worth {
 /// A history without items that the model does not know: they are no evidence.
 struct Known<'a> {
     whole: Rows<'a>,
-    kept: Option<(Vec<ItemId>, Vec<i64>, Vec<EventKind>, Vec<f32>)>,
+    kept: Option<Kept>,
 }
+
+/// Items, times, kinds and values of those that it knows.
+type Kept = (Vec<ItemId>, Vec<i64>, Vec<EventKind>, Vec<f32>);
 
 impl<'a> Known<'a> {
     fn of(whole: Rows<'a>, n: usize) -> Known<'a> {
