@@ -298,7 +298,7 @@ pub struct ReproduceArgs {
     /// Goods that nobody took: a seeded 20% leave training; where there is text
     #[arg(long)]
     pub cold: bool,
-    /// What each part of the recipe gives: without each of its [[ablation]] tables
+    /// What each part of the recipe gives: without each of the parts that its ablation tables name
     #[arg(long, conflicts_with = "cold")]
     pub ablation: bool,
     /// Seed of every random choice

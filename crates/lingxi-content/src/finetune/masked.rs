@@ -6,7 +6,7 @@
 //! -log softmax(y E')  E: the encoder's own table of words [vocab,h], so that what is read and what is said are the same words
 //! ```
 //!
-//! Scores are never stored: [`lingxi_kernels::cross_entropy`] makes them block by block. `W` begins at zero, so that the encoder is left alone
+//! Scores are never stored: [`lingxi_kernels::cross_entropy()`] makes them block by block. `W` begins at zero, so that the encoder is left alone
 //! until the layer knows where to push it.
 
 use super::network::{Network, Noise, Pass};
