@@ -12,6 +12,9 @@ const FOLDS: usize = 5;
 /// The inverse of the ridge of Platt's two numbers: next to none.
 const STRENGTH: f64 = 1e4;
 
+/// Logits with what came -> a calibration.
+type Fit = fn(&[f64], &[bool]) -> Calibration;
+
 /// A rising function of a logit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -32,8 +35,7 @@ pub enum Calibration {
 impl Calibration {
     /// The way with the smallest log-loss over five folds, fitted on all rows, and that log-loss.
     pub fn choose(logits: &[f64], came: &[bool]) -> (Calibration, f64) {
-        let ways: [fn(&[f64], &[bool]) -> Calibration; 3] =
-            [|_, _| Calibration::Plain, Calibration::platt, Calibration::isotonic];
+        let ways: [Fit; 3] = [|_, _| Calibration::Plain, Calibration::platt, Calibration::isotonic];
         let judged = ways.map(|way| (way, across_folds(way, logits, came)));
         let best = judged.into_iter().min_by(|a, b| a.1.total_cmp(&b.1)).expect("there are three ways");
         (best.0(logits, came), best.1)
@@ -114,7 +116,7 @@ fn between(knots: &[(f64, f64)], x: f64) -> f64 {
 }
 
 /// The mean log-loss of rows that each fold's way did not see.
-fn across_folds(way: fn(&[f64], &[bool]) -> Calibration, logits: &[f64], came: &[bool]) -> f64 {
+fn across_folds(way: Fit, logits: &[f64], came: &[bool]) -> f64 {
     let mut loss = 0.0;
     for fold in 0..FOLDS.min(logits.len()) {
         let (mut x, mut y) = (Vec::new(), Vec::new());

@@ -35,7 +35,7 @@ impl<'a> Machine<'a> {
         lessons: &'a Lessons,
         scale: &'a Scale,
     ) -> Machine<'a> {
-        let lanes = (0..LANES).map(|_| (Pass::new(shape), vec![0.0; shape.len()])).collect();
+        let lanes = (0..LANES).map(|_| (Pass::new(shape), vec![0.0; shape.parameters()])).collect();
         Machine { config, way, lessons, scale, lanes }
     }
 
@@ -182,13 +182,13 @@ mod tests {
             let shape = shape(&lessons, vector);
             let mut machine = Machine::new(&config, way, shape, &lessons, &scale);
             let mut rng = ChaCha8Rng::seed_from_u64(1);
-            let mut parameters = vec![0.0; shape.len()];
+            let mut parameters = vec![0.0; shape.parameters()];
             shape.start(&[0.3, 0.2], &mut parameters, &mut rng);
             parameters.iter_mut().for_each(|w| *w = *w * 0.7 + rng.random_range(-0.2..0.2));
             let batch: Vec<u32> = (0..17).collect();
-            let mut gradient = vec![0.0; shape.len()];
+            let mut gradient = vec![0.0; shape.parameters()];
             machine.learn(&parameters, &batch, 9, &mut gradient);
-            let mut ignored = vec![0.0; shape.len()];
+            let mut ignored = vec![0.0; shape.parameters()];
             let agrees = gradient_check(&parameters, &gradient, 2e-2, 0.02, 60, 2, |at| {
                 machine.learn(at, &batch, 9, &mut ignored)
             });
@@ -205,9 +205,9 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let mut machine = Machine::new(&config, Way::Esmm, shape, &lessons, &scale);
-                let mut parameters = vec![0.0; shape.len()];
+                let mut parameters = vec![0.0; shape.parameters()];
                 shape.start(&[0.3, 0.2], &mut parameters, &mut ChaCha8Rng::seed_from_u64(1));
-                let mut gradient = vec![0.0; shape.len()];
+                let mut gradient = vec![0.0; shape.parameters()];
                 machine.learn(&parameters, &(0..150).collect::<Vec<_>>(), 4, &mut gradient);
                 (gradient, machine.check(&parameters))
             })

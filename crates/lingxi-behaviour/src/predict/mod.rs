@@ -339,7 +339,7 @@ fn networks(
     let mut stopped = Vec::new();
     let copy = |number: u64| {
         let seed = seed ^ number << 32;
-        let mut parameters = vec![0.0; shape.len()];
+        let mut parameters = vec![0.0; shape.parameters()];
         shape.start(&rates, &mut parameters, &mut ChaCha8Rng::seed_from_u64(seed));
         let mut machine = Machine::new(config, way, shape, lessons, scale);
         let mut last = 0;

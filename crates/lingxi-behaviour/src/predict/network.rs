@@ -75,7 +75,7 @@ impl Shape {
     }
 
     /// Number of parameters.
-    pub fn len(self) -> usize {
+    pub fn parameters(self) -> usize {
         self.layers().iter().map(|layer| layer.len()).sum()
     }
 

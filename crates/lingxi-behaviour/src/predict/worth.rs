@@ -143,10 +143,13 @@ impl Worth {
     }
 }
 
+/// The columns of [`Rows`], owned.
+type Kept = (Vec<ItemId>, Vec<i64>, Vec<EventKind>, Vec<f32>);
+
 /// A history without items that the model does not know: they are no evidence.
 struct Known<'a> {
     whole: Rows<'a>,
-    kept: Option<(Vec<ItemId>, Vec<i64>, Vec<EventKind>, Vec<f32>)>,
+    kept: Option<Kept>,
 }
 
 impl<'a> Known<'a> {
