@@ -12,6 +12,9 @@ const FOLDS: usize = 5;
 /// The inverse of the ridge of Platt's two numbers: next to none.
 const STRENGTH: f64 = 1e4;
 
+/// Logits with what came -> a calibration.
+type Fit = fn(&[f64], &[bool]) -> Calibration;
+
 /// A rising function of a logit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -116,7 +119,7 @@ fn between(knots: &[(f64, f64)], x: f64) -> f64 {
 }
 
 /// The mean log-loss of rows that each fold's way did not see.
-fn across_folds(way: fn(&[f64], &[bool]) -> Calibration, logits: &[f64], came: &[bool]) -> f64 {
+fn across_folds(way: Fit, logits: &[f64], came: &[bool]) -> f64 {
     let mut loss = 0.0;
     for fold in 0..FOLDS.min(logits.len()) {
         let (mut x, mut y) = (Vec::new(), Vec::new());

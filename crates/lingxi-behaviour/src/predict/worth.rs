@@ -143,6 +143,9 @@ impl Worth {
     }
 }
 
+/// The columns of [`Rows`], owned.
+type Kept = (Vec<ItemId>, Vec<i64>, Vec<EventKind>, Vec<f32>);
+
 /// A history without items that the model does not know: they are no evidence.
 struct Known<'a> {
     whole: Rows<'a>,
