@@ -152,9 +152,6 @@ struct Known<'a> {
     kept: Option<Kept>,
 }
 
-/// Items, times, kinds and values of those that it knows.
-type Kept = (Vec<ItemId>, Vec<i64>, Vec<EventKind>, Vec<f32>);
-
 impl<'a> Known<'a> {
     fn of(whole: Rows<'a>, n: usize) -> Known<'a> {
         let known: Vec<usize> = (0..whole.len()).filter(|at| whole.items[*at].index() < n).collect();
