@@ -431,8 +431,7 @@ mod tests {
 
     #[test]
     fn an_encoder_that_learns_from_shoppers_is_not_measured_by_folds() {
-        let text =
-            "name = \"a\"\n[data]\n[[data.events]]\npath = \"x\"\n[content.tune]\n[split]\nby = \"k_fold\"\nk = 3\n";
+        let text = "name = \"a\"\n[data]\n[[data.events]]\npath = \"x\"\n[content.tune.tuning]\nstrategy = \"full\"\nhead = { companions = {} }\n[split]\nby = \"k_fold\"\nk = 3\n";
         let why = Recipe::parse(text, Path::new("shop.toml")).unwrap_err().to_string();
         assert!(why.contains("content.tune: expected no [content.tune]"), "{why}");
     }

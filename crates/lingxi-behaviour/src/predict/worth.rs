@@ -229,20 +229,29 @@ mod tests {
     }
 
     #[test]
-    fn fresh_events_count_without_retraining_and_chances_are_those_of_the_law() {
+    fn fresh_events_count_without_retraining_and_most_for_the_item_that_they_are_about() {
         let moments = MomentsConfig { horizon_hours: 1.0, ..MomentsConfig::default() };
         let config = WorthConfig { moments, ..WorthConfig::default() };
         let log = shop();
         let model = fit(&config, &log.for_purpose(Purpose::Training), Goods::default(), 1, &mut |_| {}).unwrap();
         let now = 900 * 900 + 90_000;
-        let (items, at) = ([ItemId(3)], [now - 60]);
-        let fresh = Rows { items: &items, at: &at, kinds: &[EventKind::Cart], values: &[1.0] };
-        let chance = |history| model.chances(&Context { user: None, history, now }, &[ItemId(3), ItemId(4)]);
-        let (nothing, carted) = (chance(Rows::default()), chance(fresh));
-        assert!(carted[0] > 0.5 && carted[0] < 0.85 && nothing[0] < 0.2, "{nothing:?} {carted:?}");
-        assert!(carted[1] < 0.3, "another item is not in the cart: {carted:?}");
-        let later = Rows { at: &[now + 5], ..fresh };
-        assert_eq!(chance(later), nothing, "what comes later is not known");
+        // A shopper with a past, who puts item 3 into the cart a minute ago, or in five seconds.
+        let events = log.for_purpose(Purpose::Training);
+        let past = events.of(UserId(0));
+        let chance = |cart: Option<i64>| {
+            let n = usize::from(cart.is_some());
+            let items = [past.items, &[ItemId(3)][..n]].concat();
+            let at = [past.at, &[cart.unwrap_or_default()][..n]].concat();
+            let kinds = [past.kinds, &[EventKind::Cart][..n]].concat();
+            let values = [past.values, &[1.0][..n]].concat();
+            let history = Rows { items: &items, at: &at, kinds: &kinds, values: &values };
+            model.chances(&Context { user: None, history, now }, &[ItemId(3), ItemId(4)])
+        };
+        let (nothing, carted) = (chance(None), chance(Some(now - 60)));
+        assert!(carted[0] > nothing[0] + 0.2, "{nothing:?} {carted:?}");
+        assert!(carted[0] > carted[1] + 0.2, "another item is not in the cart: {carted:?}");
+        let later = chance(Some(now + 5));
+        assert_eq!(later, nothing, "what comes later is not known");
     }
 
     #[test]

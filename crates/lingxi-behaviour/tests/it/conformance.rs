@@ -251,8 +251,9 @@ fn a_model_that_breaks_a_law_is_told_which() {
 #[test]
 fn shoppers_are_led_to_goods_of_their_own_group() {
     let shop = shop();
-    // What many take, and what they take now, is the same for everybody; what comes of showing an item hangs on chance here.
-    for (model, _) in models(&shop).into_iter().skip(2).filter(|(model, _)| model.name() != "predict") {
+    // What many take, what they take now and what is rare is the same for everybody; what comes of showing an item hangs on chance here.
+    let personal = |model: &dyn Score| !["predict", "long tail"].contains(&model.name());
+    for (model, _) in models(&shop).into_iter().skip(2).filter(|(model, _)| personal(model.as_ref())) {
         let mut own = 0;
         for user in 0..20u32 {
             let row = score_all(model.as_ref(), &[shop.context(user)]);
@@ -338,8 +339,9 @@ fn goods_without_events_are_placed_by_their_text() {
             let best = (0..GROUPS).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
             own += usize::from(best == user as usize % GROUPS);
         }
-        // Chance leads five of them there, and twelve once in a thousand times.
-        assert!(own >= 12, "{} led only {own} of 20 shoppers to the new item of their group", model.name());
+        // Chance leads five of them there, and twelve once in a thousand times. So small an alignment moves with its draws.
+        let least = if model.name() == "alignment" { 12 } else { 15 };
+        assert!(own >= least, "{} led only {own} of 20 shoppers to the new item of their group", model.name());
     }
 }
 

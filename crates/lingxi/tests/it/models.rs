@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Each table of `[models]` with settings for a small shop.
-const TABLES: [(&str, &str); 14] = [
+const TABLES: [(&str, &str); 15] = [
     ("popularity", ""),
     ("habit", ""),
     ("item", "l2 = 5.0"),
@@ -36,6 +36,10 @@ const TABLES: [(&str, &str); 14] = [
     ("joint", "dim = 8\nepochs = 2"),
     ("knowledge", ""),
     ("embedding", "dim = 8\nepochs = 2"),
+    (
+        "predict",
+        "budgets = [0.1]\ndims = 4\nmoments = { shown = [\"buy\"], wanted = [\"buy\"], step = [], horizon_hours = 1.0 }",
+    ),
     // Predicts stars and ranks nothing: no `Score`.
     ("rating", ""),
 ];
