@@ -1,7 +1,7 @@
 //! A model that learns in steps -> the model and its curve: from the shelf, or trained in a run folder.
 //!
 //! The folder is `runs/<model>/<fingerprint>` in the cache: `metrics.jsonl` and TensorBoard's event file with every step, and a
-//! checkpoint. A build that was killed goes on from the checkpoint and makes the same model to the last bit. When the model
+//! checkpoint. A build that was killed goes on from the checkpoint with the same steps to the last bit. When the model
 //! lies on the shelf the checkpoint goes; the curves of the newest few runs of each model stay.
 
 use crate::progress::Unit;
