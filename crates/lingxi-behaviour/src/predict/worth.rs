@@ -5,8 +5,8 @@
 //! of the chances. What a shopper did since comes with the context, so fresh events count without retraining.
 //!
 //! A score falls into what the item is worth to a shopper of whom nothing is known, and what the shopper's past adds to that, told by
-//! the item of the past that speaks most for it. Cost of a request: one row an item (2 microseconds) and the chosen
-//! candidate: a regression 0.2 microseconds a row, trees 1 to 10, a network 20 to 60. Name it for ranking some hundred candidates; for
+//! the item of the past that speaks most for it. Cost of a request: one row an item and the chosen
+//! candidate (a few multiplications a column for a regression, all trees, or the networks). Name it for ranking some hundred candidates; for
 //! whole catalogues leave the networks out, as the default does.
 
 use super::goods::Goods;
