@@ -6,7 +6,7 @@
 //! In reading order: [`history`] weighs what a shopper did, [`popularity`] knows what many take, [`habit`] what one takes
 //! again, [`item_model`] what is taken together, [`alignment`] what language says about behaviour (and so places shoppers
 //! and goods never seen), [`graph`] what the web of shoppers and goods says, [`knowledge`] what is known of goods besides,
-//! [`sequence`] what comes next after what was done last, [`nearest`] what reads alike, [`trend`] what
+//! [`sequence`] what comes next after what was done last ([`agreement`] holds networks and language together), [`nearest`] what reads alike, [`trend`] what
 //! is taken at the moment, [`blend`] adds them with weights chosen on validation, [`long_tail`] gives rare goods their share.
 //! [`rating`] stands aside: it predicts the stars that a shopper would give and ranks nothing. [`conformance`] holds what every
 //! model must obey.
@@ -14,6 +14,7 @@
 //! Every score is of a magnitude around one by the model's own constant, never by the candidates of one request, so that
 //! constants can weigh models against each other.
 
+pub mod agreement;
 pub mod alignment;
 pub mod blend;
 pub mod conformance;

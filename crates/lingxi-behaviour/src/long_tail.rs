@@ -7,7 +7,7 @@
 //!
 //! Cost a request: a look-up an item.
 
-use lingxi_data::{Because, Context, Contribution, ItemId, Score};
+use lingxi_data::{Because, Context, Contribution, ItemId, Score, least_taken};
 
 const NAME: &str = "long tail";
 /// Share of the catalogue that is called rare, as in the published slices.
@@ -23,11 +23,7 @@ pub struct LongTail {
 impl LongTail {
     /// The least taken 80% by `counts`, ties by higher id; each lifted by `lift`, which may be negative.
     pub fn new(counts: &[u32], lift: f32) -> LongTail {
-        let mut order: Vec<usize> = (0..counts.len()).collect();
-        order.sort_by_key(|&item| (counts[item], std::cmp::Reverse(item)));
-        let mut rare = vec![false; counts.len()];
-        order.iter().take((counts.len() as f64 * SHARE).round() as usize).for_each(|&item| rare[item] = true);
-        LongTail { lift, rare }
+        LongTail { lift, rare: least_taken(counts, SHARE) }
     }
 
     /// The same goods with another lift.

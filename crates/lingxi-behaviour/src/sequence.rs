@@ -8,7 +8,7 @@
 //! 2. An event is `sqrt(d) e_i` plus rows for its place from the end, its kind, and the time since the event before ([`lessons`]).
 //! 3. A [`network`] turns events into states; [`sasrec`] is self-attention, plain or gated, [`gru`] a memory,
 //!    [`next_it_net`] and [`caser`] convolutions.
-//! 4. A [`loss`] holds each state against what came next, and an [`agreement`] may hold text and rows of items together; one step
+//! 4. A [`loss`] holds each state against what came next, and an [`agreement`](crate::agreement) may hold text and rows of items together; one step
 //!    is [`machine`].
 //!
 //! `score(x, i) = c h(x) . e_i` with `h` the state of the last event and `c` a constant of the model. Fresh events are
@@ -18,7 +18,6 @@
 //! Memory while training: about `4 n d` bytes seven times (parameters, two of the optimiser, gradients, the best so far), and
 //! four of a lane each.
 
-mod agreement;
 mod caser;
 mod gru;
 mod lessons;
@@ -29,9 +28,9 @@ mod next_it_net;
 mod patches;
 mod sasrec;
 
+use crate::agreement::Agreement;
 use crate::alignment::whiten::Whitening;
 use crate::error::{Result, require, same_length};
-pub use agreement::{Agreement, Likeness};
 use lessons::{Lessons, known};
 use lingxi_data::artefact::{Reader, Writer};
 use lingxi_data::{Because, Context, Contribution, EventKind, Events, ItemId, ItemVectors, Score};

@@ -385,6 +385,15 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Which items are rare: the least taken `share` (0.8 is usual) of a catalogue by `counts`, ties by higher id.
+pub fn least_taken(counts: &[u32], share: f64) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..counts.len()).collect();
+    order.sort_by_key(|&item| (counts[item], std::cmp::Reverse(item)));
+    let mut rare = vec![false; counts.len()];
+    order.iter().take((counts.len() as f64 * share).round() as usize).for_each(|&item| rare[item] = true);
+    rare
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,6 +28,6 @@ pub use decision::{Decision, Feedback, Lesson, Slot};
 pub use error::{DataError, InputError, Result};
 pub use fingerprint::Fingerprint;
 pub use ids::{Interner, ItemId, UserId};
-pub use interactions::{Event, EventKind, Events, Interactions, Purpose, Rows};
+pub use interactions::{Event, EventKind, Events, Interactions, Purpose, Rows, least_taken};
 pub use stage::{Because, Context, Contribution, Encode, Policy, Recall, Score, Scored, Terms};
 pub use vectors::{ItemVectors, Provenance};

@@ -7,7 +7,7 @@
 use crate::rank::Ranked;
 use crate::report::{Asked, Scope};
 use crate::{Case, EvalConfig, Goods, Report, Result};
-use lingxi_data::UserId;
+use lingxi_data::{UserId, least_taken};
 use std::collections::BTreeMap;
 
 /// A group of cases.
@@ -42,11 +42,7 @@ pub fn new_goods(cases: &[Case<'_>], counts: &[u32]) -> Slice {
 /// The cases that ask for the long tail: the least popular `share` (0.8 is usual) of the catalogue by training events,
 /// ties by higher id. Only tail goods count as relevant.
 pub fn long_tail(cases: &[Case<'_>], counts: &[u32], share: f64) -> Slice {
-    let mut order: Vec<usize> = (0..counts.len()).collect();
-    order.sort_by_key(|&item| (counts[item], std::cmp::Reverse(item)));
-    let mut tail = vec![false; counts.len()];
-    order.iter().take((counts.len() as f64 * share).round() as usize).for_each(|&item| tail[item] = true);
-    of_goods(&format!("long tail {:.0}%", share * 100.0), cases, tail)
+    of_goods(&format!("long tail {:.0}%", share * 100.0), cases, least_taken(counts, share))
 }
 
 fn of_goods(name: &str, cases: &[Case<'_>], goods: Vec<bool>) -> Slice {

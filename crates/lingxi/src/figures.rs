@@ -17,6 +17,9 @@ pub fn line(command: &'static str, name: &str, measured: &Measured) -> ResultLin
     line.result["draws"] = json!(measured.draws);
     line.result["long_tail"] = json!(measured.tail);
     line.others.extend(measured.models.iter().map(|r| as_row("model", r)));
+    for ((_, milliseconds), row) in measured.costs.iter().zip(line.others.iter_mut().chain([&mut line.result])) {
+        row["milliseconds"] = json!(milliseconds);
+    }
     line.others.extend(measured.protocols.iter().map(|r| as_row("protocol", r)));
     line.others.extend(measured.ratings.iter().map(|r| as_row("ratings", r)));
     line.others.extend(measured.slices.iter().map(|r| as_row("slice", r)));
@@ -145,6 +148,11 @@ pub fn table(recipe: &Recipe, measured: &Measured) -> String {
     if !measured.weights.is_empty() {
         let weights: Vec<String> = measured.weights.iter().map(|(name, w)| format!("{name} {w:.2}")).collect();
         out += &format!("\nweights, chosen on validation: {}\n", weights.join(", "));
+    }
+    if !measured.costs.is_empty() {
+        let costs: Vec<String> = measured.costs.iter().map(|(name, ms)| format!("{name} {ms:.2}")).collect();
+        let goods = recipe.serve.candidates;
+        out += &format!("milliseconds to score {goods} goods for a shopper: {}\n", costs.join(", "));
     }
     if let Some(tail) = measured.tail {
         let [before, after, taken] = [tail.before, tail.after, tail.taken].map(|share| 100.0 * share);

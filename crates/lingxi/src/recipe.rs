@@ -28,6 +28,7 @@ use lingxi_data::ingest::Source;
 use lingxi_data::split::SplitConfig;
 use lingxi_decide::{InterestsConfig, NovelConfig, PolicyConfig, RerankConfig, RulesConfig};
 use lingxi_eval::Mask;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -270,6 +271,20 @@ pub fn text_of(path: &Path) -> anyhow::Result<String> {
     Ok(std::fs::read_to_string(path).map_err(failed)?)
 }
 
+/// A recipe of any kind from its text; `example` is one that shows every table.
+pub(crate) fn from_text<R: DeserializeOwned>(text: &str, path: &Path, example: &str) -> anyhow::Result<R> {
+    toml::from_str(text).map_err(|why| {
+        let message = format!("recipe {}: {}", path.display(), why.to_string().trim_end());
+        UserError::new(message, format!("mend that line; recipes/{example} shows every table")).into()
+    })
+}
+
+/// The refusal of what types cannot say.
+pub(crate) fn refuse<T>(path: &Path, key: &str, expected: &str, got: String) -> anyhow::Result<T> {
+    let message = format!("recipe {}: {key}: expected {expected}, got {got}", path.display());
+    Err(UserError::new(message, "mend that key").into())
+}
+
 impl Recipe {
     /// The recipes that come with the program, by name.
     pub const BUILT_IN: [(&str, &str); 8] = [
@@ -318,20 +333,14 @@ impl Recipe {
     /// # Errors
     /// As [`Recipe::read`].
     pub fn parse(text: &str, path: &Path) -> anyhow::Result<Recipe> {
-        let recipe: Recipe = toml::from_str(text).map_err(|why| {
-            let message = format!("recipe {}: {}", path.display(), why.to_string().trim_end());
-            UserError::new(message, "mend that line; recipes/completejourney.toml shows every table")
-        })?;
+        let recipe: Recipe = from_text(text, path, "completejourney.toml")?;
         recipe.check(path)?;
         Ok(recipe)
     }
 
     /// What TOML types cannot say.
     fn check(&self, path: &Path) -> anyhow::Result<()> {
-        let refuse = |key: &str, expected: &str, got: String| {
-            let message = format!("recipe {}: {key}: expected {expected}, got {got}", path.display());
-            Err(UserError::new(message, "mend that key").into())
-        };
+        let refuse = |key: &str, expected: &str, got: String| refuse(path, key, expected, got);
         let e = &self.evaluate;
         if let Some((key, expected, got)) = self.content.tune.as_ref().and_then(TuneGoods::wrong) {
             return refuse(key, expected, got);

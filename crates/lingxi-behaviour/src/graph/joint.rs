@@ -14,11 +14,14 @@
 //! the softmax of the scores (with one taken item, its negative log). Backward by hand: with `r = sigma(z + b)` and `ds` the gradient of the
 //! score, `dz = ds w r (1 - r)`, `dx_u = dz`, `dx_i = 2 dz`, `dg_u = dz g_i`, `dg_i = dz (g_u + 1)`, `dV = T^T dX`, `dE0` by one more propagation.
 //!
+//! With `agreement`, `x_i` and `g_i` of some goods are held together in each step ([`crate::agreement`]).
+//!
 //! A fresh history places the shopper: `x_u` as above, `g_u` as [`super::lightgcn`] does. Cost a request: `d` sigmoids an item, which is
 //! some ten times a dot product.
 
 mod machine;
 
+use crate::agreement::Agreement;
 use crate::alignment::whiten::Whitening;
 use crate::error::{Result, require, same_length};
 use crate::history::{HistoryWeights, Past};
@@ -27,7 +30,7 @@ use lingxi_data::artefact::{Reader, Writer};
 use lingxi_data::{Because, Context, Contribution, Events, ItemId, ItemVectors, Score};
 use lingxi_kernels::axpy;
 use lingxi_train::{Course, Learner, TrainerConfig};
-use machine::{Machine, Pair, sigma};
+use machine::{Batch, Machine, Pair, sigma};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -73,6 +76,8 @@ pub struct JointConfig {
     pub learning_rate: f32,
     /// Weight decay; default 1e-4.
     pub decay: f32,
+    /// How strongly language and graph are to agree on goods; default not at all.
+    pub agreement: Option<Agreement>,
     /// How the history is weighed; the weights of kinds count in training too.
     pub history: HistoryWeights,
 }
@@ -89,6 +94,7 @@ impl Default for JointConfig {
             epochs: 10,
             learning_rate: 3e-3,
             decay: 1e-4,
+            agreement: None,
             history: HistoryWeights::default(),
         }
     }
@@ -113,6 +119,7 @@ impl JointConfig {
         let rate = self.learning_rate;
         require(rate.is_finite() && rate > 0.0, "joint.learning_rate", "a positive number", rate)?;
         require(self.decay.is_finite() && self.decay >= 0.0, "joint.decay", "at least 0", self.decay)?;
+        self.agreement.map_or(Ok(()), |agreement| agreement.validate())?;
         self.history.validate()
     }
 
@@ -161,7 +168,8 @@ pub fn fit(
     let of = |user: usize| pairs.by_user.row(user).0.iter().map(move |&item| (user as u32, item));
     let taken = (0..pairs.by_user.len()).flat_map(of).collect();
     let (items, negatives) = (events.n_items() as u32, config.negatives);
-    let mut lessons = Lessons { machine: &mut machine, taken, items, negatives };
+    let goods = config.agreement.map_or(0, |agreement| agreement.goods.min(items as usize));
+    let mut lessons = Lessons { machine: &mut machine, taken, items, negatives, goods };
     let parameters = course.train(&config.trainer(), &mut lessons, start, seed)?;
     Ok(machine.model(config, &parameters))
 }
@@ -172,6 +180,7 @@ struct Lessons<'a> {
     taken: Vec<(u32, u32)>,
     items: u32,
     negatives: usize,
+    goods: usize,
 }
 
 impl Learner for Lessons<'_> {
@@ -181,9 +190,12 @@ impl Learner for Lessons<'_> {
 
     fn learn(&mut self, parameters: &[f32], batch: &[u32], seed: u64, gradient: &mut [f32]) -> f64 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let pairs: Vec<(u32, u32)> = batch.iter().map(|at| self.taken[*at as usize]).collect();
-        let drawn: Vec<u32> = (0..pairs.len() * self.negatives).map(|_| rng.random_range(0..self.items)).collect();
-        self.machine.step(parameters, &pairs, &drawn, Some(gradient))
+        let taken: Vec<(u32, u32)> = batch.iter().map(|at| self.taken[*at as usize]).collect();
+        let drawn: Vec<u32> = (0..taken.len() * self.negatives).map(|_| rng.random_range(0..self.items)).collect();
+        let goods: Vec<u32> =
+            rand::seq::index::sample(&mut rng, self.items as usize, self.goods).into_iter().map(|i| i as u32).collect();
+        let batch = Batch { taken: &taken, drawn: &drawn, goods: &goods };
+        self.machine.step(parameters, batch, Some(gradient))
     }
 
     fn check(&mut self, _: &[f32]) -> Option<f64> {

@@ -1,7 +1,7 @@
 //! Will it come true? Probabilities of clicks, carts, purchases and redeemed coupons, learned together and calibrated.
 //!
 //! [`table`] is what is foretold from, [`scale`] makes its columns alike, [`network`] shares experts among tasks and attends to the
-//! shopper's past, [`machine`] trains it, [`boosted`] is the rival of trees, [`calibrate`] makes probabilities of logits, [`goods`] are known beside events, [`past`] knows all
+//! shopper's past, [`machine`] trains it, [`boosted`] is the rival of trees, [`regression`] the plain one, [`calibrate`] makes probabilities of logits, [`goods`] are known beside events, [`past`] knows all
 //! that happened, [mod@moments] makes rows of a shop's events, each from what came before it, [`worth`] is all of it as a [`lingxi_data::Score`].
 //!
 //! [`fit`] fits every candidate on the training rows, lets the validation rows stop, calibrate and choose, and keeps all: so a shop's
@@ -15,6 +15,7 @@ mod machine;
 pub mod moments;
 pub mod network;
 pub mod past;
+mod regression;
 pub mod scale;
 pub mod table;
 pub mod worth;
@@ -25,24 +26,21 @@ pub use moments::{Moments, MomentsConfig, moments};
 pub use network::{Shape, Way};
 pub use table::{Lessons, Seen, Table, Task};
 
-use crate::error::{BehaviourError, Result, require};
+use crate::error::{Result, require};
 use boosted::Boosted;
 use lingxi_train::TrainerConfig;
-use lingxi_train::logistic::{Logistic, log_loss};
 use machine::Machine;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use regression::{FITS, Regression};
 use scale::Scale;
 use serde::{Deserialize, Serialize};
-
-/// Inverse ridges that the logistic regression tries.
-const STRENGTHS: [f64; 4] = [0.003, 0.03, 0.3, 3.0];
 
 /// What may be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Candidate {
-    /// Logistic regression on scaled columns.
+    /// Logistic regression.
     Logistic,
     /// Boosted trees.
     Boosted,
@@ -136,7 +134,7 @@ impl PredictConfig {
     /// Checks the ranges of all fields.
     ///
     /// # Errors
-    /// [`BehaviourError::Config`] names the field.
+    /// [`crate::BehaviourError::Config`] names the field.
     pub fn validate(&self) -> Result<()> {
         let n = &self.network;
         let alone = self.candidates.iter().filter(|c| **c != Candidate::Mean).count();
@@ -171,7 +169,7 @@ impl PredictConfig {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Model {
-    Logistic(Logistic),
+    Logistic(Regression),
     Boosted(Boosted),
     /// Parameters of each copy.
     Network(Way, Shape, Vec<Vec<f32>>),
@@ -217,7 +215,7 @@ pub struct Heard {
 /// Fits every candidate, calibrates it and chooses one, by the rows of training and validation alone. Deterministic for a seed.
 ///
 /// # Errors
-/// [`BehaviourError::Config`] or [`BehaviourError::Input`] for settings or rows that teach nothing.
+/// [`crate::BehaviourError::Config`] or [`crate::BehaviourError::Input`] for settings or rows that teach nothing.
 pub fn fit(config: &PredictConfig, lessons: &Lessons, seed: u64, heard: &mut dyn FnMut(Heard)) -> Result<Predictor> {
     config.validate()?;
     lessons.check()?;
@@ -234,9 +232,11 @@ pub fn fit(config: &PredictConfig, lessons: &Lessons, seed: u64, heard: &mut dyn
             heard(Heard { candidate, step: [0, 1], valid_loss: None });
         }
         let (model, note) = match candidate {
-            Candidate::Logistic => logistic(&predictor.scale, lessons, &mut |step, loss| {
-                heard(Heard { candidate, step: [step as u64, STRENGTHS.len() as u64], valid_loss: Some(loss) });
-            })?,
+            Candidate::Logistic => {
+                let mut seen = |fits, loss| heard(Heard { candidate, step: [fits, FITS], valid_loss: Some(loss) });
+                let (model, note) = Regression::fit(&predictor.scale, lessons, &mut seen)?;
+                (Model::Logistic(model), note)
+            }
             Candidate::Boosted => boosted(config, lessons, seed, &mut |step, loss| {
                 heard(Heard { candidate, step: [step as u64, config.budgets.len() as u64], valid_loss: Some(loss) });
             })?,
@@ -261,47 +261,6 @@ pub fn fit(config: &PredictConfig, lessons: &Lessons, seed: u64, heard: &mut dyn
 fn mean_of(logits: &[Vec<f64>]) -> Vec<f64> {
     let rows = logits.first().map_or(0, Vec::len);
     (0..rows).map(|row| logits.iter().map(|of| of[row]).sum::<f64>() / logits.len() as f64).collect()
-}
-
-/// The ridge that validation likes best.
-fn logistic(scale: &Scale, lessons: &Lessons, seen: &mut dyn FnMut(usize, f64)) -> Result<(Model, String)> {
-    let (rows, came) = lessons.answered(&lessons.train);
-    let y: Vec<f64> = came.iter().map(|came| f64::from(u8::from(*came))).collect();
-    let (x, valid) = (wide(scale, &lessons.table, &rows), lessons.answered(&lessons.valid));
-    let held = wide(scale, &lessons.table, &valid.0);
-    let mut best: Option<(f64, f64, Logistic)> = None;
-    for (at, strength) in STRENGTHS.into_iter().enumerate() {
-        let model = Logistic::fit(&x, scale.width(), &y, strength).map_err(|why| BehaviourError::Numeric {
-            operation: "fit logistic regression",
-            what: why.to_string(),
-            remedy: "leave logistic out of predict.candidates",
-        })?;
-        let losses = held
-            .chunks(scale.width())
-            .zip(&valid.1)
-            .map(|(x, came)| log_loss(linear(&model, x), f64::from(u8::from(*came))));
-        let loss = losses.sum::<f64>() / valid.1.len() as f64;
-        seen(at + 1, loss);
-        if best.as_ref().is_none_or(|(least, ..)| loss < *least) {
-            best = Some((loss, strength, model));
-        }
-    }
-    let (_, strength, model) = best.expect("there are ridges to try");
-    Ok((Model::Logistic(model), format!("C = {strength}")))
-}
-
-fn wide(scale: &Scale, table: &Table, rows: &[u32]) -> Vec<f64> {
-    let mut places = vec![0.0; scale.width()];
-    let mut out = Vec::with_capacity(rows.len() * scale.width());
-    for row in rows {
-        scale.row(table.row(*row as usize), &mut places);
-        out.extend(places.iter().map(|x| f64::from(*x)));
-    }
-    out
-}
-
-fn linear(model: &Logistic, x: &[f64]) -> f64 {
-    model.weights.iter().zip(x).map(|(w, x)| w * x).sum::<f64>() + model.intercept
 }
 
 fn boosted(
@@ -407,9 +366,7 @@ impl Predictor {
 
     fn logits_of(&self, model: &Model, table: &Table, rows: &[u32]) -> Vec<f64> {
         match model {
-            Model::Logistic(model) => {
-                wide(&self.scale, table, rows).chunks(self.scale.width()).map(|x| linear(model, x)).collect()
-            }
+            Model::Logistic(model) => model.logits(&self.scale, table, rows),
             Model::Boosted(model) => model.logits(table, rows),
             Model::Network(way, shape, copies) => {
                 let of = |parameters: &Vec<f32>| machine::logits(*way, *shape, parameters, table, &self.scale, rows);

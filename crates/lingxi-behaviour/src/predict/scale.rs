@@ -32,6 +32,16 @@ impl Scale {
         self.columns.len()
     }
 
+    /// A row as it is, but within what the training rows had.
+    pub fn within(&self, row: &[f32], out: &mut [f32]) {
+        for ((x, knots), out) in row.iter().zip(&self.columns).zip(out) {
+            *out = match (knots.first(), knots.last()) {
+                (Some((low, _)), Some((high, _))) => x.clamp(*low, *high),
+                _ => 0.0,
+            };
+        }
+    }
+
     /// A row as places.
     pub fn row(&self, row: &[f32], out: &mut [f32]) {
         for ((x, knots), out) in row.iter().zip(&self.columns).zip(out) {
@@ -79,5 +89,8 @@ mod tests {
         assert_eq!(at([0.0, 9.0, 0.0]), [-0.99, 0.0, -0.5]);
         assert!(at([50f32.exp2(), 7.0, 1.0])[0].abs() < 0.03 && at([50f32.exp2(), 7.0, 1.0])[2] == 0.5);
         assert_eq!(at([f32::MAX, 7.0, 5.0])[2], 0.5);
+        let mut values = [0.0; 3];
+        scale.within(&[0.0, 9.0, 0.25], &mut values);
+        assert_eq!(values, [1.0, 7.0, 0.25]);
     }
 }

@@ -209,7 +209,8 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    /// An item in the cart is bought seven times of ten after the next view, another once.
+    /// An item in the cart is bought seven times of ten after the next view, another once, and what is viewed while another is in the
+    /// cart never.
     fn shop() -> Interactions {
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let mut events = Vec::new();
@@ -220,6 +221,11 @@ mod tests {
             if carted {
                 push(EventKind::Cart, at);
             }
+            if carted && rng.random_bool(0.5) {
+                let other = ItemId((item.0 + rng.random_range(1..15)) % 15);
+                events.push(Event { user, item: other, at: at + 30, kind: EventKind::View, value: 1.0 });
+            }
+            let mut push = |kind, at| events.push(Event { user, item, at, kind, value: 1.0 });
             push(EventKind::View, at + 60);
             if rng.random_bool(if carted { 0.7 } else { 0.1 }) {
                 push(EventKind::Buy, at + 120);

@@ -9,10 +9,10 @@
 //! step, goes without its delta, both where it was taken and where it is asked for.
 
 use super::SequenceConfig;
-use super::agreement::{Agreement, Rows};
 use super::lessons::{Lessons, MARKS};
 use super::loss::{Asked, Buffers, Candidates, Loss};
 use super::network::{Network, Noise};
+use crate::agreement::{Agreement, Rows};
 use lingxi_kernels::{IGNORED, axpy, matmul_nn_add, matmul_nt, matmul_tn_add};
 use lingxi_train::Learner;
 use rand::{RngExt, SeedableRng};

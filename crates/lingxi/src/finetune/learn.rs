@@ -1,6 +1,7 @@
 //! Learns one encoder in a folder of its own (checkpoint, `metrics.jsonl`, TensorBoard), so that a run that was killed goes on from
 //! there; a finished one is read back. The folder is named by what the parameters are a function of.
 
+use super::recipe::FinetuneRecipe;
 use crate::failure::UserError;
 use crate::progress::Unit;
 use crate::site::Site;
@@ -61,6 +62,13 @@ pub struct Work<'a> {
     pub seed: u64,
     /// What an answer of the head is multiplied by, and what is then added: (1, 0) unless the lessons were brought to a unit of their own.
     pub unit: (f32, f32),
+}
+
+impl<'a> Work<'a> {
+    /// What a recipe asks to be learned from `base`, without classes and in the unit of the lessons.
+    pub fn of(recipe: &'a FinetuneRecipe, title: &'a str, base: (&'a Path, Fingerprint), seed: u64) -> Work<'a> {
+        Work { title, name: &recipe.name, tuning: &recipe.tuning, base, classes: &[], seed, unit: (1.0, 0.0) }
+    }
 }
 
 /// Learns, or reads back what has been learned from the same lessons in the same way.

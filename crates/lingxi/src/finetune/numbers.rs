@@ -93,15 +93,8 @@ impl<'a> Bench<'a> {
             texts: tokens(part),
             task: Task::Values { targets: part.targets.iter().map(|x| (x - mean) / spread).collect() },
         };
-        let work = Work {
-            title,
-            name: &self.recipe.name,
-            tuning: &self.recipe.tuning,
-            base: (&self.directory, self.encoder.revision()),
-            classes: &[],
-            seed: self.site.seed,
-            unit: (spread, mean),
-        };
+        let base = (self.directory.as_path(), self.encoder.revision());
+        let work = Work { unit: (spread, mean), ..Work::of(self.recipe, title, base, self.site.seed) };
         let learnt = learn(&work, lessons(train), lessons(valid), self.site)?;
         let (tuned, ..) = Tuned::load(&learnt.model)?;
         let row = |name: &str, say: &dyn Fn(&Labelled<f32>) -> Vec<f32>| -> Result<Row> {

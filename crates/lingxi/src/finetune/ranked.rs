@@ -10,6 +10,7 @@ use super::pairs::Pairs;
 use super::recipe::FinetuneRecipe;
 use super::run::{Outcome, Row};
 use crate::site::Site;
+use crate::stages::measure::DRAWS;
 use anyhow::Result;
 use lingxi_content::finetune::{Lessons, Pair, Task, Tuned};
 use lingxi_content::{BertEncoder, Precision};
@@ -26,8 +27,6 @@ use std::path::PathBuf;
 /// What decides.
 pub const MAIN: &str = "ndcg@10";
 const CUT: usize = 10;
-/// Flips of the paired test.
-const FLIPS: usize = 10_000;
 
 /// Learns and asks fold by fold, then learns from all.
 ///
@@ -53,7 +52,7 @@ pub fn run(recipe: &FinetuneRecipe, k: usize, site: &Site) -> Result<Outcome> {
     let [tuned, frozen] = [(recipe.tuning.strategy.name(), &asked[0]), ("the encoder as it was", &asked[1])]
         .map(|(name, lists)| bench.report(name, "folds", &protocol, lists));
     let (tuned, frozen) = (tuned?, frozen?);
-    let gained = paired_test(&tuned, &frozen, MAIN, FLIPS, site.seed)?;
+    let gained = paired_test(&tuned, &frozen, MAIN, DRAWS, site.seed)?;
     let valid = Report::mean(format!("mean of {k} folds: queries that chose"), &valid.iter().collect::<Vec<_>>());
     let mut last = bench.learn("all", &all.collect::<Vec<_>>())?;
     last.learnt.seconds += forget(learnt)?.iter().map(|fold| fold.seconds).sum::<f64>();
@@ -134,15 +133,8 @@ impl<'a> Bench<'a> {
             queries.iter().zip(&held).filter(|(_, held)| **held == wanted).map(|(query, _)| *query).collect()
         };
         let (train, held) = (part(false), part(true));
-        let work = Work {
-            title,
-            name: &self.recipe.name,
-            tuning: &self.recipe.tuning,
-            base: (&self.directory, self.encoder.revision()),
-            classes: &[],
-            seed: self.site.seed,
-            unit: (1.0, 0.0),
-        };
+        let base = (self.directory.as_path(), self.encoder.revision());
+        let work = Work::of(self.recipe, title, base, self.site.seed);
         let learnt = learn(&work, self.lessons(&train), self.lessons(&held), self.site)?;
         let (all, ..) = Tuned::load(&learnt.model)?;
         let mut best: Option<(f64, f32, Tuned, Report)> = None;

@@ -6,7 +6,7 @@ use super::pairs::PairFiles;
 use super::texts::TextFiles;
 use super::wording::Wording;
 use crate::failure::UserError;
-use crate::recipe::{Published, text_of};
+use crate::recipe::{Published, from_text, refuse, text_of};
 use crate::tune::SearchTable;
 use lingxi_content::finetune::{Head, Pretrain, Tuning};
 use lingxi_eval::intents::ThresholdRule;
@@ -209,14 +209,8 @@ impl FinetuneRecipe {
     /// # Errors
     /// A key that is unknown or out of its range.
     pub fn parse(text: &str, path: &Path) -> anyhow::Result<FinetuneRecipe> {
-        let recipe: FinetuneRecipe = toml::from_str(text).map_err(|why| {
-            let message = format!("recipe {}: {}", path.display(), why.to_string().trim_end());
-            UserError::new(message, "mend that line; recipes/clinc150.toml shows every table")
-        })?;
-        let refuse = |key: &str, expected: &str, got: String| {
-            let message = format!("recipe {}: {key}: expected {expected}, got {got}", path.display());
-            Err(UserError::new(message, "mend that key").into())
-        };
+        let recipe: FinetuneRecipe = from_text(text, path, "clinc150.toml")?;
+        let refuse = |key: &str, expected: &str, got: String| refuse(path, key, expected, got);
         if !(1..=16).contains(&recipe.members) {
             return refuse("members", "1 to 16", recipe.members.to_string());
         }

@@ -2,7 +2,7 @@
 //! candidates are fitted. Unknown keys are errors.
 
 use crate::failure::UserError;
-use crate::recipe::text_of;
+use crate::recipe::{from_text, refuse, text_of};
 use lingxi_behaviour::predict::{MomentsConfig, PredictConfig};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -127,14 +127,8 @@ impl PredictRecipe {
     /// # Errors
     /// As [`PredictRecipe::read`].
     pub fn parse(text: &str, path: &Path) -> anyhow::Result<PredictRecipe> {
-        let recipe: PredictRecipe = toml::from_str(text).map_err(|why| {
-            let message = format!("recipe {}: {}", path.display(), why.to_string().trim_end());
-            UserError::new(message, "mend that line; recipes/predict-retailrocket.toml shows every table")
-        })?;
-        let refuse = |key: &str, expected: &str, got: String| {
-            let message = format!("recipe {}: {key}: expected {expected}, got {got}", path.display());
-            Err(UserError::new(message, "mend that key").into())
-        };
+        let recipe: PredictRecipe = from_text(text, path, "predict-retailrocket.toml")?;
+        let refuse = |key: &str, expected: &str, got: String| refuse(path, key, expected, got);
         let tables = [recipe.views.is_some(), recipe.impressions.is_some(), recipe.coupons.is_some()];
         let tables = tables.iter().filter(|there| **there).count();
         if tables != 1 {

@@ -6,13 +6,10 @@ use crate::recipe::Recipe;
 use crate::recipe::ablation::Ablation;
 use crate::report::{ResultLine, metric, table};
 use crate::site::Site;
-use crate::stages::measure::Measured;
+use crate::stages::measure::{DRAWS, Measured};
 use anyhow::Result;
 use lingxi_eval::{Paired, Report, paired_test};
 use serde_json::{Value, json};
-
-/// Random sign flips behind a paired test.
-const DRAWS: usize = 10_000;
 
 /// What is left without a part.
 pub struct Left {

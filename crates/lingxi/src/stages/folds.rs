@@ -26,6 +26,7 @@ impl Measured {
             weights: Vec::new(),
             draws: Vec::new(),
             tail: None,
+            costs: folds[0].costs.clone(),
         }
     }
 }

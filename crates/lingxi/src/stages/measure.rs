@@ -4,6 +4,7 @@ use crate::progress::Unit;
 use crate::recipe::Recipe;
 use crate::site::Site;
 use crate::stages::choose::Choice;
+use crate::stages::cost;
 use crate::stages::divide::Division;
 use crate::stages::encode::Meaning;
 use crate::stages::fit::{Fitted, Named};
@@ -24,7 +25,7 @@ use std::time::Duration;
 pub const BLEND: &str = "blend";
 const FILE: &str = "figures.json";
 /// Random sign flips behind a paired test.
-const DRAWS: usize = 10_000;
+pub const DRAWS: usize = 10_000;
 /// A group of fewer cases says nothing and is left out.
 const SMALLEST_GROUP: usize = 20;
 
@@ -52,6 +53,9 @@ pub struct Measured {
     /// How rare goods are lifted in it, with their shares on validation.
     #[serde(default)]
     pub tail: Option<TailLift>,
+    /// Milliseconds of a request's scores by each model alone, then by the blend.
+    #[serde(default)]
+    pub costs: Vec<(String, f64)>,
 }
 
 impl Measured {
@@ -98,7 +102,11 @@ pub fn measure(
     let run = Run { recipe, division, goods, site };
     let blend = Named { name: BLEND.into(), model: Arc::new(Blend::new(choice.weigh(fitted))?) };
     let (asked, main) = run.asked(0);
-    let models = fitted.rows().iter().map(|row| run.evaluate(row, &asked, &main)).collect::<Result<Vec<_>>>()?;
+    let rows = fitted.rows();
+    let cost =
+        |row: &Named| (row.name.clone(), cost::milliseconds(row.model.as_ref(), &asked, recipe.serve.candidates));
+    let costs = rows.iter().chain([&blend]).map(cost).collect();
+    let models = rows.iter().map(|row| run.evaluate(row, &asked, &main)).collect::<Result<Vec<_>>>()?;
     let mut result = run.evaluate(&blend, &asked, &main)?;
     let slices = run.slices(&result, &asked, &main, shop)?;
     let test =
@@ -121,7 +129,7 @@ pub fn measure(
         None => Vec::new(),
     };
     let weights = choice.models.iter().cloned().zip(choice.weights.weights.iter().copied()).collect();
-    Ok(Measured { result, models, protocols, slices, tests, ratings, weights, draws, tail: choice.tail })
+    Ok(Measured { result, models, protocols, slices, tests, ratings, weights, draws, tail: choice.tail, costs })
 }
 
 struct Run<'a> {

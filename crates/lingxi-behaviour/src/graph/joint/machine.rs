@@ -2,15 +2,28 @@
 //! backward as in the module above.
 
 use super::{Joint, JointConfig, JointLoss};
+use crate::agreement::{Agreement, Rows};
 use crate::graph::propagation::Graph;
 use crate::pairs::Lists;
 use lingxi_kernels::{axpy, matmul_nn, matmul_tn};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+/// What one step learns from.
+#[derive(Clone, Copy)]
+pub(super) struct Batch<'a> {
+    /// Shoppers with an item that each took.
+    pub taken: &'a [(u32, u32)],
+    /// Items drawn beside, the same number for each pair.
+    pub drawn: &'a [u32],
+    /// Goods whose text and state are held together.
+    pub goods: &'a [u32],
+}
+
 /// The differentiable part with its buffers.
 pub(super) struct Machine {
     loss: JointLoss,
+    agreement: Option<Agreement>,
     d: usize,
     k: usize,
     graph: Graph,
@@ -37,7 +50,7 @@ impl Machine {
         text.extend_from_slice(items_text);
         let room = || vec![0.0f32; (graph.users + items) * d];
         let (x, g, d_x, d_g) = (room(), room(), room(), room());
-        Machine { loss: config.loss, d, k, graph, text, x, g, d_x, d_g }
+        Machine { loss: config.loss, agreement: config.agreement, d, k, graph, text, x, g, d_x, d_g }
     }
 
     /// Where `V`, `E0`, `w` and `b` begin, and the end.
@@ -67,14 +80,10 @@ impl Machine {
         self.graph.propagate(&mut self.g, self.d);
     }
 
-    /// The mean loss of `pairs`, each with its share of the `drawn` items; with `gradient`, it becomes the gradient.
-    pub fn step(
-        &mut self,
-        parameters: &[f32],
-        pairs: &[(u32, u32)],
-        drawn: &[u32],
-        gradient: Option<&mut [f32]>,
-    ) -> f64 {
+    /// The mean loss of the pairs, each with its share of the drawn items, and that of the goods' agreement; with `gradient`, it
+    /// becomes the gradient.
+    pub fn step(&mut self, parameters: &[f32], batch: Batch<'_>, gradient: Option<&mut [f32]>) -> f64 {
+        let Batch { taken: pairs, drawn, goods } = batch;
         self.represent(parameters);
         let (d, users, each) = (self.d, self.graph.users, drawn.len() / pairs.len().max(1));
         let [_, v, e, w_end, end] = self.places();
@@ -120,6 +129,7 @@ impl Machine {
                 }
             }
         }
+        let apart = self.agreement.map_or(0.0, |agreement| self.agree(&agreement, goods));
         if let Some(gradient) = gradient {
             let nodes = self.x.len() / d;
             matmul_tn(&self.text, &self.d_x, &mut gradient[..v], self.k, d, nodes);
@@ -128,7 +138,32 @@ impl Machine {
             gradient[e..w_end].copy_from_slice(&d_w);
             gradient[w_end..].copy_from_slice(&d_b);
         }
-        loss / pairs.len().max(1) as f64
+        loss / pairs.len().max(1) as f64 + apart
+    }
+
+    /// How far text and state of `goods` are apart; adds to the gradients of both.
+    fn agree(&mut self, agreement: &Agreement, goods: &[u32]) -> f64 {
+        let (d, k, m) = (self.d, self.k, goods.len());
+        let nodes = || goods.iter().map(|item| self.graph.users + *item as usize);
+        let rows = |all: &[f32], width: usize| -> Vec<f32> {
+            nodes().flat_map(|node| &all[node * width..(node + 1) * width]).copied().collect()
+        };
+        let (text, language, behaviour) = (rows(&self.text, k), rows(&self.x, d), rows(&self.g, d));
+        let (mut d_language, mut d_behaviour) = (vec![0.0; m * d], vec![0.0; m * d]);
+        let rows = Rows {
+            text: &text,
+            language: &language,
+            behaviour: &behaviour,
+            d_language: &mut d_language,
+            d_behaviour: &mut d_behaviour,
+        };
+        let apart = agreement.learn(m, rows);
+        for (at, node) in nodes().enumerate() {
+            let (row, part) = (node * d..(node + 1) * d, at * d..(at + 1) * d);
+            axpy(1.0, &d_language[part.clone()], &mut self.d_x[row.clone()]);
+            axpy(1.0, &d_behaviour[part], &mut self.d_g[row]);
+        }
+        apart
     }
 
     pub fn model(&mut self, config: &JointConfig, parameters: &[f32]) -> Joint {
@@ -231,6 +266,7 @@ impl JointLoss {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agreement::Likeness;
     use crate::graph::train::tests::small;
     use rand::SeedableRng;
 
@@ -239,17 +275,26 @@ mod tests {
         let text: Vec<f32> = (0..9 * 5).map(|i| ((i * 31 + 7) % 19) as f32 / 9.0 - 1.0).collect();
         let pairs = [(0, 0), (1, 2), (3, 3), (5, 2), (0, 6)];
         let drawn = [8, 1, 4, 0, 2, 5, 7, 7, 3, 1];
-        for loss in [JointLoss::Mse, JointLoss::CrossEntropy, JointLoss::Bpr, JointLoss::Kl] {
-            let config = JointConfig { loss, dim: 4, ..Default::default() };
+        let agreement = |loss| Some(Agreement { loss, weight: 0.5, temperature: 0.5, goods: 5 });
+        for (loss, agreement) in [
+            (JointLoss::Mse, None),
+            (JointLoss::CrossEntropy, None),
+            (JointLoss::Bpr, None),
+            (JointLoss::Kl, None),
+            (JointLoss::Kl, agreement(Likeness::InfoNce)),
+            (JointLoss::Kl, agreement(Likeness::Kl)),
+        ] {
+            let config = JointConfig { loss, dim: 4, agreement, ..Default::default() };
             let mut machine = Machine::new(&config, &small().by_user, &text, 5);
             // Large enough that differences stand out from the rounding of f32.
             let start = machine.start(&mut ChaCha8Rng::seed_from_u64(3));
             let parameters: Vec<f32> = start.iter().map(|x| 2.0 * x).collect();
             let mut gradient = vec![0.0; parameters.len()];
-            machine.step(&parameters, &pairs, &drawn, Some(&mut gradient));
-            let value = |w: &[f32]| machine.step(w, &pairs, &drawn, None);
+            let batch = Batch { taken: &pairs, drawn: &drawn, goods: &[0, 2, 3, 6, 8] };
+            machine.step(&parameters, batch, Some(&mut gradient));
+            let value = |w: &[f32]| machine.step(w, batch, None);
             lingxi_train::gradient_check(&parameters, &gradient, 2e-2, 0.02, 40, 5, value)
-                .unwrap_or_else(|why| panic!("{loss:?}: {why:?}"));
+                .unwrap_or_else(|why| panic!("{loss:?}, {agreement:?}: {why:?}"));
         }
     }
 }

@@ -1,6 +1,7 @@
 use super::super::lessons::{Known, known};
-use super::super::{Agreement, Input, Likeness, SequenceConfig};
+use super::super::{Input, SequenceConfig};
 use super::*;
+use crate::agreement::{Agreement, Likeness};
 use lingxi_data::{Event, EventKind, Interactions, ItemId, Purpose, UserId};
 use lingxi_train::gradient_check;
 

@@ -1,8 +1,8 @@
 //! Do language and behaviour agree on which goods are alike? Rows of some goods in both spaces come in; how far they are apart
-//! and the gradients go out. One loss beside that of the next item, for models whose items have a text and a row of their own.
+//! and the gradients go out. One loss beside that of what was taken, for models whose items have a text and a row of their own ([`crate::sequence`], [`crate::graph::joint`]).
 //!
-//! Shapes: `m` goods drawn for a step, text `t [m, k]`, language rows `l = W t [m, d]`, behaviour rows `e = delta + l [m, d]`; a hat is
-//! a row over its length.
+//! Shapes: `m` goods drawn for a step, text `t [m, k]`, language rows `l = W t [m, d]`, behaviour rows `e [m, d]` (a sequence network's input rows, a
+//! graph network's states); a hat is a row over its length.
 //!
 //! - `info_nce` (RLMRec, arXiv 2310.15950): which behaviour row belongs to a text? `-log softmax_j(l^_i . e^_j / T)_i`.
 //! - `kl`: who is near whom in language should be near in behaviour: `KL(p_i || q_i)` with `p_i = softmax_j(t^_i . t^_j / T)`, which is
@@ -32,7 +32,7 @@ pub enum Likeness {
 pub struct Agreement {
     /// What is compared; default `info_nce`.
     pub loss: Likeness,
-    /// Weight beside the loss of the next item; default 0.1.
+    /// Weight beside the loss of what was taken; default 0.1.
     pub weight: f32,
     /// Divides cosines; default 0.2.
     pub temperature: f32,
@@ -47,7 +47,7 @@ impl Default for Agreement {
 }
 
 /// Rows of the drawn goods, row-major, and where their gradients are added.
-pub(super) struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     pub text: &'a [f32],
     pub language: &'a [f32],
     pub behaviour: &'a [f32],
@@ -56,16 +56,16 @@ pub(super) struct Rows<'a> {
 }
 
 impl Agreement {
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         let positive = |x: f32| x.is_finite() && x > 0.0;
         let (weight, temperature) = (self.weight, self.temperature);
-        require(positive(weight), "sequence.agreement.weight", "a positive number", weight)?;
-        require(positive(temperature), "sequence.agreement.temperature", "a positive number", temperature)?;
-        require((2..=4_096).contains(&self.goods), "sequence.agreement.goods", "2 to 4096", self.goods)
+        require(positive(weight), "agreement.weight", "a positive number", weight)?;
+        require(positive(temperature), "agreement.temperature", "a positive number", temperature)?;
+        require((2..=4_096).contains(&self.goods), "agreement.goods", "2 to 4096", self.goods)
     }
 
     /// The weighed loss of `m` goods; gradients are added.
-    pub(super) fn learn(&self, m: usize, rows: Rows<'_>) -> f64 {
+    pub(crate) fn learn(&self, m: usize, rows: Rows<'_>) -> f64 {
         if m < 2 {
             return 0.0;
         }
