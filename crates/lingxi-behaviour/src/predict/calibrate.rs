@@ -12,9 +12,6 @@ const FOLDS: usize = 5;
 /// The inverse of the ridge of Platt's two numbers: next to none.
 const STRENGTH: f64 = 1e4;
 
-/// Logits with what came -> a calibration.
-type Fit = fn(&[f64], &[bool]) -> Calibration;
-
 /// A rising function of a logit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,12 +33,16 @@ pub enum Calibration {
 type Way = fn(&[f64], &[bool]) -> Calibration;
 
 impl Calibration {
-    /// The way with the smallest log-loss over five folds, fitted on all rows, and that log-loss.
-    pub fn choose(logits: &[f64], came: &[bool]) -> (Calibration, f64) {
+    /// The way with the smallest log-loss over five folds, fitted on all rows, with that log-loss and the logit of each row as
+    /// calibrated by the folds that did not hold it.
+    pub fn choose(logits: &[f64], came: &[bool]) -> (Calibration, f64, Vec<f64>) {
         let ways: [Way; 3] = [|_, _| Calibration::Plain, Calibration::platt, Calibration::isotonic];
-        let judged = ways.map(|way| (way, across_folds(way, logits, came)));
-        let best = judged.into_iter().min_by(|a, b| a.1.total_cmp(&b.1)).expect("there are three ways");
-        (best.0(logits, came), best.1)
+        let judge = |way: Way| {
+            let held = across_folds(way, logits, came);
+            (way, mean_loss(&held, came), held)
+        };
+        let best = ways.map(judge).into_iter().min_by(|a, b| a.1.total_cmp(&b.1)).expect("there are three ways");
+        (best.0(logits, came), best.1, best.2)
     }
 
     /// Platt's way.
@@ -118,9 +119,14 @@ fn between(knots: &[(f64, f64)], x: f64) -> f64 {
     }
 }
 
-/// The mean log-loss of rows that each fold's way did not see.
-fn across_folds(way: Fit, logits: &[f64], came: &[bool]) -> f64 {
-    let mut loss = 0.0;
+fn mean_loss(logits: &[f64], came: &[bool]) -> f64 {
+    let losses = logits.iter().zip(came).map(|(z, came)| log_loss(*z, f64::from(u8::from(*came))));
+    losses.sum::<f64>() / came.len().max(1) as f64
+}
+
+/// Each row's logit as calibrated by the way fitted on the folds that do not hold it.
+fn across_folds(way: Way, logits: &[f64], came: &[bool]) -> Vec<f64> {
+    let mut held = vec![0.0; logits.len()];
     for fold in 0..FOLDS.min(logits.len()) {
         let (mut x, mut y) = (Vec::new(), Vec::new());
         (0..logits.len()).filter(|i| i % FOLDS != fold).for_each(|i| {
@@ -129,10 +135,10 @@ fn across_folds(way: Fit, logits: &[f64], came: &[bool]) -> f64 {
         });
         let fitted = way(&x, &y);
         for i in (fold..logits.len()).step_by(FOLDS) {
-            loss += log_loss(logit(fitted.probability(logits[i])), f64::from(u8::from(came[i])));
+            held[i] = logit(fitted.probability(logits[i]));
         }
     }
-    loss / logits.len().max(1) as f64
+    held
 }
 
 /// The logit of a probability, kept finite.
@@ -170,10 +176,10 @@ mod tests {
     #[test]
     fn a_boast_is_tilted_back_by_platt_and_a_step_is_seen_by_the_isotonic_way() {
         let (logits, came) = drawn(3000, |x| sigmoid(x / 3.0 - 1.0));
-        let (way, loss) = Calibration::choose(&logits, &came);
+        let (way, loss, _) = Calibration::choose(&logits, &came);
         let Calibration::Platt { slope, shift } = way else { panic!("{way:?}") };
         assert!((slope - 1.0 / 3.0).abs() < 0.07 && (shift + 1.0).abs() < 0.12, "{slope} {shift}");
-        assert!(loss < across_folds(|_, _| Calibration::Plain, &logits, &came));
+        assert!(loss < mean_loss(&logits, &came));
         let (logits, came) = drawn(6000, |x| if x < -1.0 { 0.05 } else { 0.6 });
         assert_eq!(Calibration::choose(&logits, &came).0.name(), "isotonic");
     }
@@ -181,11 +187,11 @@ mod tests {
     #[test]
     fn what_is_true_already_stays_and_few_answers_cannot_bend_it_far() {
         let (logits, came) = drawn(400, sigmoid);
-        let (way, _) = Calibration::choose(&logits, &came);
+        let (way, ..) = Calibration::choose(&logits, &came);
         assert_ne!(way.name(), "isotonic");
         assert!((way.probability(-1.0) - sigmoid(-1.0)).abs() < 0.06);
         let wrong: Vec<f64> = logits.iter().map(|x| -x).collect();
-        let (way, _) = Calibration::choose(&wrong, &came);
+        let (way, ..) = Calibration::choose(&wrong, &came);
         assert!(way.probability(3.0) >= way.probability(-3.0), "probabilities never fall as the logit rises");
     }
 }

@@ -5,7 +5,7 @@
 //! that happened, [mod@moments] makes rows of a shop's events, each from what came before it, [`worth`] is all of it as a [`lingxi_data::Score`].
 //!
 //! [`fit`] fits every candidate on the training rows, lets the validation rows stop, calibrate and choose, and keeps all: so a shop's
-//! predictor is the best of logistic regression, boosted trees, both networks and the mean of their logits. Who measures the test
+//! predictor is the best of logistic regression, boosted trees, both networks and the mean of those that are best [`together`]. Who measures the test
 //! rows sees each candidate once.
 
 pub mod boosted;
@@ -18,6 +18,7 @@ pub mod past;
 mod regression;
 pub mod scale;
 pub mod table;
+mod together;
 pub mod worth;
 
 pub use calibrate::Calibration;
@@ -27,7 +28,7 @@ pub use network::{Shape, Way};
 pub use table::{Lessons, Seen, Table, Task};
 
 use crate::error::{Result, require};
-use boosted::Boosted;
+use boosted::{Boosted, TREES};
 use lingxi_train::TrainerConfig;
 use machine::Machine;
 use rand::SeedableRng;
@@ -35,6 +36,7 @@ use rand_chacha::ChaCha8Rng;
 use regression::{FITS, Regression};
 use scale::Scale;
 use serde::{Deserialize, Serialize};
+use together::mean_of;
 
 /// What may be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +50,7 @@ pub enum Candidate {
     Mmoe,
     /// Shared experts, tasks as steps of one way; needs two tasks.
     Esmm,
-    /// The mean of the logits of all others.
+    /// The mean of the logits of those that foretell best together.
     Mean,
 }
 
@@ -71,8 +73,8 @@ impl Candidate {
 pub struct PredictConfig {
     /// Which candidates are fitted; default all.
     pub candidates: Vec<Candidate>,
-    /// Budgets of the boosted trees, tried from the first on while validation gains; default 0.3, 0.6, 1.0.
-    pub budgets: Vec<f32>,
+    /// Leaves of a boosted tree, each number tried; default 4, 8, 16.
+    pub leaves: Vec<usize>,
     /// The networks.
     pub network: NetworkConfig,
 }
@@ -81,7 +83,7 @@ impl Default for PredictConfig {
     fn default() -> Self {
         use Candidate::{Boosted, Esmm, Logistic, Mean, Mmoe};
         let candidates = vec![Logistic, Boosted, Mmoe, Esmm, Mean];
-        PredictConfig { candidates, budgets: vec![0.3, 0.6, 1.0], network: NetworkConfig::default() }
+        PredictConfig { candidates, leaves: vec![4, 8, 16], network: NetworkConfig::default() }
     }
 }
 
@@ -144,9 +146,9 @@ impl PredictConfig {
             "1 to 16, not mean alone",
             self.candidates.len(),
         )?;
-        let good = |budget: &f32| *budget > 0.0 && *budget <= 3.0;
-        let budgets = (1..=8).contains(&self.budgets.len()) && self.budgets.iter().all(good);
-        require(budgets, "predict.budgets", "1 to 8 numbers from 0 to 3", format!("{:?}", self.budgets))?;
+        let good = |leaves: &usize| (2..=1_024).contains(leaves);
+        let leaves = (1..=8).contains(&self.leaves.len()) && self.leaves.iter().all(good);
+        require(leaves, "predict.leaves", "1 to 8 numbers from 2 to 1024", format!("{:?}", self.leaves))?;
         for (field, x, least) in [
             ("predict.network.attention", n.attention, 0),
             ("predict.network.experts", n.experts, 1),
@@ -173,7 +175,8 @@ enum Model {
     Boosted(Boosted),
     /// Parameters of each copy.
     Network(Way, Shape, Vec<Vec<f32>>),
-    Mean,
+    /// Numbers of the candidates that are averaged.
+    Mean(Vec<usize>),
 }
 
 /// A candidate with the way its logits become probabilities.
@@ -185,7 +188,7 @@ pub struct Fitted {
     pub calibration: Calibration,
     /// Log-loss on validation, calibrated across folds: what the choice goes by.
     pub valid_loss: f64,
-    /// What was found on the way: a ridge, a budget.
+    /// What was found on the way: a ridge, the size of trees.
     pub note: String,
     model: Model,
 }
@@ -216,7 +219,12 @@ pub struct Heard {
 ///
 /// # Errors
 /// [`crate::BehaviourError::Config`] or [`crate::BehaviourError::Input`] for settings or rows that teach nothing.
-pub fn fit(config: &PredictConfig, lessons: &Lessons, seed: u64, heard: &mut dyn FnMut(Heard)) -> Result<Predictor> {
+pub fn fit(
+    config: &PredictConfig,
+    lessons: &Lessons,
+    seed: u64,
+    heard: &mut (dyn FnMut(Heard) + Send),
+) -> Result<Predictor> {
     config.validate()?;
     lessons.check()?;
     let scale = Scale::fit(&lessons.table, &lessons.train);
@@ -237,42 +245,35 @@ pub fn fit(config: &PredictConfig, lessons: &Lessons, seed: u64, heard: &mut dyn
                 let (model, note) = Regression::fit(&predictor.scale, lessons, &mut seen)?;
                 (Model::Logistic(model), note)
             }
-            Candidate::Boosted => boosted(config, lessons, seed, &mut |step, loss| {
-                heard(Heard { candidate, step: [step as u64, config.budgets.len() as u64], valid_loss: Some(loss) });
-            })?,
+            Candidate::Boosted => {
+                let most = (config.leaves.len() * TREES) as u64;
+                let mut seen = |trees, loss| heard(Heard { candidate, step: [trees, most], valid_loss: Some(loss) });
+                let (train, valid) = (lessons.answered(&lessons.train), lessons.answered(&lessons.valid));
+                let [train, valid] = [&train, &valid].map(|(rows, came)| (&rows[..], &came[..]));
+                let (model, note) = Boosted::fit(&lessons.table, train, valid, &config.leaves, seed, &mut seen)?;
+                (Model::Boosted(model), note)
+            }
             Candidate::Mmoe => networks(&config.network, Way::Mmoe, &predictor.scale, lessons, seed, heard),
             Candidate::Esmm => networks(&config.network, Way::Esmm, &predictor.scale, lessons, seed, heard),
-            Candidate::Mean => (Model::Mean, String::new()),
+            Candidate::Mean => {
+                let picks = together::pick(&together, &came);
+                let names: Vec<&str> = picks.iter().map(|at| predictor.fitted[*at].candidate.name()).collect();
+                let note = names.join(" + ");
+                (Model::Mean(picks), note)
+            }
         };
         let logits = match &model {
-            Model::Mean => mean_of(&together),
+            Model::Mean(picks) => mean_of(&picks.iter().map(|at| together[*at].clone()).collect::<Vec<_>>()),
             model => predictor.logits_of(model, &lessons.table, &rows),
         };
-        let (calibration, valid_loss) = Calibration::choose(&logits, &came);
-        // Candidates are averaged as probabilities that mean the same.
-        together.push(logits.iter().map(|z| calibrate::logit(calibration.probability(*z))).collect());
+        let (calibration, valid_loss, held) = Calibration::choose(&logits, &came);
+        // Candidates are averaged as probabilities that mean the same, by calibrations that did not see the row.
+        together.push(held);
         predictor.fitted.push(Fitted { candidate, calibration, valid_loss, note, model });
     }
     let losses = predictor.fitted.iter().map(|fitted| fitted.valid_loss).enumerate();
     predictor.chosen = losses.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(at, _)| at);
     Ok(predictor)
-}
-
-fn mean_of(logits: &[Vec<f64>]) -> Vec<f64> {
-    let rows = logits.first().map_or(0, Vec::len);
-    (0..rows).map(|row| logits.iter().map(|of| of[row]).sum::<f64>() / logits.len() as f64).collect()
-}
-
-fn boosted(
-    config: &PredictConfig,
-    lessons: &Lessons,
-    seed: u64,
-    seen: &mut dyn FnMut(usize, f64),
-) -> Result<(Model, String)> {
-    let (train, valid) = (lessons.answered(&lessons.train), lessons.answered(&lessons.valid));
-    let [train, valid] = [&train, &valid].map(|(rows, came)| (&rows[..], &came[..]));
-    let (model, budget, _) = Boosted::fit(&lessons.table, train, valid, &config.budgets, seed, seen)?;
-    Ok((Model::Boosted(model), format!("budget {budget}")))
 }
 
 fn networks(
@@ -352,12 +353,17 @@ impl Predictor {
         assert_eq!(table.columns, self.columns, "predict: the table has other columns than the lessons");
         let fitted = &self.fitted[at];
         let logits = match &fitted.model {
-            Model::Mean => {
-                let parts = (0..at).map(|part| {
-                    let of = self.probabilities(part, table, rows);
-                    of.into_iter().map(calibrate::logit).collect()
-                });
-                mean_of(&parts.collect::<Vec<_>>())
+            Model::Mean(picks) => {
+                let mut of: Vec<Vec<f64>> = Vec::with_capacity(picks.len());
+                for (place, at) in picks.iter().enumerate() {
+                    // A candidate that was picked again is asked once.
+                    let again = place > 0 && picks[place - 1] == *at;
+                    of.push(match of.last().filter(|_| again) {
+                        Some(same) => same.clone(),
+                        None => self.probabilities(*at, table, rows).into_iter().map(calibrate::logit).collect(),
+                    });
+                }
+                mean_of(&of)
             }
             model => self.logits_of(model, table, rows),
         };
@@ -372,7 +378,7 @@ impl Predictor {
                 let of = |parameters: &Vec<f32>| machine::logits(*way, *shape, parameters, table, &self.scale, rows);
                 mean_of(&copies.iter().map(of).collect::<Vec<_>>())
             }
-            Model::Mean => unreachable!("a mean has no logits of its own"),
+            Model::Mean(_) => unreachable!("a mean has no logits of its own"),
         }
     }
 }

@@ -32,8 +32,8 @@ pub struct WorthConfig {
     pub moments: MomentsConfig,
     /// Candidates; default logistic and boosted.
     pub candidates: Vec<Candidate>,
-    /// Budgets of the boosted trees; default 0.3, 0.6.
-    pub budgets: Vec<f32>,
+    /// Leaves of a boosted tree, each number tried; default 8.
+    pub leaves: Vec<usize>,
     /// The networks, if they are candidates.
     pub network: NetworkConfig,
     /// Share of the moments, the last ones, that stop, calibrate and choose; default 0.2.
@@ -47,7 +47,7 @@ impl Default for WorthConfig {
         WorthConfig {
             moments: MomentsConfig::default(),
             candidates: vec![Candidate::Logistic, Candidate::Boosted],
-            budgets: vec![0.3, 0.6],
+            leaves: vec![8],
             network: NetworkConfig::default(),
             held_out: 0.2,
             dims: 24,
@@ -73,7 +73,7 @@ pub fn fit(
     events: &Events<'_>,
     goods: Goods,
     seed: u64,
-    heard: &mut dyn FnMut(Heard),
+    heard: &mut (dyn FnMut(Heard) + Send),
 ) -> Result<Worth> {
     let held_out = config.held_out;
     require(held_out > 0.0 && held_out < 1.0, "predict.held_out", "a share between 0 and 1", held_out)?;
@@ -82,7 +82,7 @@ pub fn fit(
     let Moments { mut lessons, past, .. } = found;
     let whole = PredictConfig {
         candidates: config.candidates.clone(),
-        budgets: config.budgets.clone(),
+        leaves: config.leaves.clone(),
         network: config.network.clone(),
     };
     // What only leads there is taught beside if a network learns; otherwise nobody reads it.

@@ -170,6 +170,6 @@ mod tests {
         assert!(
             refused(&format!("{views}[split]\ntrain = 0.9\nvalid = 0.1\n")).contains("split: expected positive shares")
         );
-        assert!(refused(&format!("{views}[predict]\nbudgets = []\n")).contains("predict.budgets"));
+        assert!(refused(&format!("{views}[predict]\nleaves = []\n")).contains("predict.leaves"));
     }
 }

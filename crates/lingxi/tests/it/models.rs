@@ -38,7 +38,7 @@ const TABLES: [(&str, &str); 15] = [
     ("embedding", "dim = 8\nepochs = 2"),
     (
         "predict",
-        "budgets = [0.1]\ndims = 4\nmoments = { shown = [\"buy\"], wanted = [\"buy\"], step = [], horizon_hours = 1.0 }",
+        "leaves = [4]\ndims = 4\nmoments = { shown = [\"buy\"], wanted = [\"buy\"], step = [], horizon_hours = 1.0 }",
     ),
     // Predicts stars and ranks nothing: no `Score`.
     ("rating", ""),

@@ -12,7 +12,7 @@ shop = "SHOP"
 [views.moments]
 horizon_hours = 2.0
 [predict]
-budgets = [0.2]
+leaves = [4]
 [predict.network]
 experts = 2
 hidden = 8
@@ -112,7 +112,7 @@ fn what_cannot_be_foretold_is_refused_with_a_remedy() {
         "{nothing}"
     );
     assert!(refused("b.toml", "[views.moments]", "facts = \"nowhere.kg\"\n[views.moments]").contains("nowhere.kg"));
-    assert!(refused("c.toml", "budgets = [0.2]", "budget = 0.2").contains("budget"));
+    assert!(refused("c.toml", "leaves = [4]", "leafs = 4").contains("leafs"));
     let out = Command::new(env!("CARGO_BIN_EXE_lingxi")).args(["predict", "weather"]).output().unwrap();
     assert!(out.status.code() == Some(2) && String::from_utf8_lossy(&out.stderr).contains("retailrocket"));
 }
