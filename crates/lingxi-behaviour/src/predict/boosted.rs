@@ -29,7 +29,7 @@ const LEAST: f64 = 2.0;
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Boosted {
-    trees: BoostedModel,
+    trees: Box<BoostedModel>,
 }
 
 impl Boosted {
@@ -90,7 +90,7 @@ impl Boosted {
         }
         let (_, leaves, trees) = best.expect("checked configurations have a number of leaves");
         let note = format!("{} trees of {leaves} leaves", trees.num_trees());
-        Ok((Boosted { trees }, note))
+        Ok((Boosted { trees: Box::new(trees) }, note))
     }
 
     /// Logits of rows.
