@@ -142,7 +142,7 @@ fn worthy(shop: &Shop) -> Worth {
     let network =
         NetworkConfig { attention: 4, experts: 2, hidden: 8, tower: 4, copies: 1, training, ..Default::default() };
     let candidates = vec![Candidate::Logistic, Candidate::Boosted, Candidate::Mmoe, Candidate::Mean];
-    let config = WorthConfig { moments, candidates, budgets: vec![0.1], network, held_out: 0.4, dims: 6 };
+    let config = WorthConfig { moments, candidates, leaves: vec![4], network, held_out: 0.4, dims: 6 };
     let goods = Goods::meaning(&shop.vectors, config.dims).unwrap();
     worth::fit(&config, &shop.events(), goods, 5, &mut |_| {}).unwrap()
 }
