@@ -97,9 +97,9 @@ impl Default for Content {
     }
 }
 
-/// Which models are fitted. A model whose table is absent is left out.
+/// Which models are fitted. A model whose table is absent is left out; without any, popularity, item and alignment are fitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct Models {
     /// What many take: overall, lately, per category (three rows of the table).
     pub popularity: Option<PopularityConfig>,
@@ -107,6 +107,7 @@ pub struct Models {
     pub habit: Option<HistoryWeights>,
     /// What goes together: closed form, pulled toward language similarity. Several alternatives may be given;
     /// validation chooses one.
+    #[serde(default)]
     pub item: Vec<ItemModelConfig>,
     /// What means alike and is taken by the same people: AlphaRec, and may be written by that name.
     #[serde(alias = "alpharec")]
@@ -139,9 +140,20 @@ impl Default for Models {
     fn default() -> Self {
         Models {
             popularity: Some(PopularityConfig::default()),
-            habit: None,
             item: vec![ItemModelConfig::default()],
             alignment: Some(AlignmentConfig::default()),
+            ..Models::none()
+        }
+    }
+}
+
+impl Models {
+    const fn none() -> Models {
+        Models {
+            popularity: None,
+            habit: None,
+            item: Vec::new(),
+            alignment: None,
             sequence: None,
             trend: None,
             spectral: None,
@@ -356,6 +368,9 @@ impl Recipe {
         if self.data.events.is_empty() {
             return refuse("data.events", "at least one [[data.events]] table with a path", "none".into());
         }
+        if (Models { rating: None, ..self.models.clone() }) == Models::none() {
+            return refuse("models", "at least one model that ranks, or no [models] at all", "none".into());
+        }
         if e.ks.is_empty() || e.ks.contains(&0) || e.ks.iter().any(|&k| k > 1000) {
             return refuse("evaluate.ks", "cut-offs from 1 to 1000", format!("{:?}", e.ks));
         }
@@ -428,6 +443,20 @@ mod tests {
         let text = "name = \"a\"\n[data]\n[[data.events]]\npath = \"x.csv\"\n[models.alpharec]\ndim = 32\n";
         let recipe = Recipe::parse(text, Path::new("shop.toml")).unwrap();
         assert_eq!(recipe.models.alignment.unwrap().dim, 32);
+    }
+
+    #[test]
+    fn a_model_whose_table_is_absent_is_left_out_and_without_any_three_are_fitted() {
+        let parse = |models: &str| {
+            let text = format!("name = \"a\"\n[data]\n[[data.events]]\npath = \"x.csv\"\n{models}");
+            Recipe::parse(&text, Path::new("shop.toml"))
+        };
+        let one = parse("[models.lightgcn]\n").unwrap().models;
+        assert_eq!(one, Models { lightgcn: one.lightgcn.clone(), ..Models::none() });
+        assert_eq!(parse("").unwrap().models, Models::default());
+        for nothing in ["[models]\n", "[models.rating]\n"] {
+            assert!(parse(nothing).unwrap_err().to_string().contains("models"), "{nothing}");
+        }
     }
 
     #[test]

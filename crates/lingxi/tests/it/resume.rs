@@ -43,7 +43,7 @@ fn recipe(folder: &Path, models: &[(&str, &str)], encoder: &str) {
         "name = \"corner-shop\"\n[[data.events]]\npath = \"events.csv\"\nkind = \"buy\"\n\
          columns = {{ user = \"who\", item = \"what\", at = \"when\" }}\n[data.items]\npath = \"items.csv\"\nid = \"id\"\n\
          title = \"title\"\ntext = [\"title\"]\ncategory = [\"kind\"]\n[content]\nencoder = \"{encoder}\"\n[split]\n\
-         by = \"leave_one_out\"\n[models]\nitem = []\n[evaluate]\nresamples = 10\n[models.popularity]\n"
+         by = \"leave_one_out\"\n[evaluate]\nresamples = 10\n[models.popularity]\n"
     );
     models.iter().for_each(|(name, settings)| writeln!(text, "[models.{name}]\n{settings}").unwrap());
     std::fs::write(folder.join("recipe.toml"), text).unwrap();

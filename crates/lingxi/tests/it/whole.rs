@@ -24,6 +24,7 @@ by = "leave_one_out"
 [[models.item]]
 l2 = 5.0
 history = { decay = 0.7 }
+[models.alignment]
 [serve]
 policy = { kind = "greedy" }
 "#;
