@@ -1,9 +1,10 @@
-//! Tokenizer, network and pooling behind one door: texts in, vectors of length 1 out.
+//! Tokenizer, network, pooling and the layer behind it at one door: texts in, vectors of length 1 out.
 
 use crate::bert::{Bert, Buffers, Packed};
 use crate::error::{ContentError, Result};
 use crate::finetune::tuned::{FILE, needs_more};
 use crate::folder::{Folder, Pooling};
+use crate::projection::Projection;
 use lingxi_data::{Encode, Fingerprint, Provenance};
 use lingxi_kernels::{axpy, dot};
 use rayon::prelude::*;
@@ -47,6 +48,7 @@ pub struct BertEncoder {
     tokenizer: Tokenizer,
     bert: Bert,
     pooling: Pooling,
+    projection: Option<(Projection, Vec<f32>)>,
     revision: Fingerprint,
     provenance: Provenance,
 }
@@ -71,13 +73,10 @@ impl BertEncoder {
             model = format!("{model}, {}", numbers.name());
             revision = Fingerprint::of([revision.bytes().as_slice(), numbers.name().as_bytes()]);
         }
-        let provenance = Provenance {
-            model,
-            revision: revision.to_string(),
-            pooling: folder.pooling.name().into(),
-            normalised: true,
-        };
-        Ok(BertEncoder { tokenizer: folder.tokenizer, bert, pooling: folder.pooling, revision, provenance })
+        let Folder { tokenizer, pooling, projection, .. } = folder;
+        let pooled = if projection.is_some() { format!("{}, dense", pooling.name()) } else { pooling.name().into() };
+        let provenance = Provenance { model, revision: revision.to_string(), pooling: pooled, normalised: true };
+        Ok(BertEncoder { tokenizer, bert, pooling, projection, revision, provenance })
     }
 
     /// Model, fingerprint of its files, pooling; all vectors have length 1.
@@ -120,7 +119,7 @@ impl BertEncoder {
 
     /// One vector per token list, row-major `[tokens.len(), dim]`.
     pub fn encode_tokens(&self, tokens: &[Vec<u32>]) -> Vec<f32> {
-        let h = self.dim();
+        let (h, dim) = (self.bert.width(), self.dim());
         // Texts of similar length together; the longest first, so that the threads end at about the same time.
         let mut order: Vec<usize> = (0..tokens.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(tokens[i].len()));
@@ -134,12 +133,21 @@ impl BertEncoder {
             for (out, window) in out.chunks_exact_mut(h).zip(packed.offsets.windows(2)) {
                 pool(&vectors[window[0] * h..window[1] * h], self.pooling, out);
             }
+            if let Some((projection, parameters)) = &self.projection {
+                // A layer with a bias hears how long a vector is.
+                if self.pooling == Pooling::Mean {
+                    let rows = out.chunks_exact_mut(h).zip(packed.offsets.windows(2));
+                    rows.for_each(|(row, window)| divide(row, (window[1] - window[0]).max(1) as f32));
+                }
+                out = projection.forward(parameters, &out);
+            }
+            out.chunks_exact_mut(dim).for_each(unit);
             out
         };
         let parts: Vec<Vec<f32>> = batches.par_iter().with_max_len(1).map_init(Buffers::default, encode).collect();
-        let mut out = vec![0f32; tokens.len() * h];
-        for (&text, vector) in order.iter().zip(parts.iter().flat_map(|part| part.chunks_exact(h))) {
-            out[text * h..(text + 1) * h].copy_from_slice(vector);
+        let mut out = vec![0f32; tokens.len() * dim];
+        for (&text, vector) in order.iter().zip(parts.iter().flat_map(|part| part.chunks_exact(dim))) {
+            out[text * dim..(text + 1) * dim].copy_from_slice(vector);
         }
         out
     }
@@ -147,7 +155,7 @@ impl BertEncoder {
 
 impl Encode for BertEncoder {
     fn dim(&self) -> usize {
-        self.bert.width()
+        self.projection.as_ref().map_or(self.bert.width(), |(projection, _)| projection.to)
     }
 
     fn encode(&self, texts: &[&str]) -> Vec<f32> {
@@ -181,14 +189,21 @@ fn pack(batch: &[usize], tokens: &[Vec<u32>]) -> Packed {
     packed
 }
 
-/// Token vectors `[n,h]` to one of length 1; no token at all leaves zeros.
+/// Token vectors `[n,h]` to one in the direction of their mean; no token at all leaves zeros.
 fn pool(vectors: &[f32], pooling: Pooling, out: &mut [f32]) {
     match pooling {
         Pooling::Mean => vectors.chunks_exact(out.len()).for_each(|token| axpy(1.0, token, out)),
         Pooling::Cls => vectors.chunks_exact(out.len()).take(1).for_each(|token| out.copy_from_slice(token)),
     }
-    let length = dot(out, out).sqrt();
+}
+
+fn unit(row: &mut [f32]) {
+    let length = dot(row, row).sqrt();
     if length > 0.0 {
-        out.iter_mut().for_each(|x| *x /= length);
+        divide(row, length);
     }
+}
+
+fn divide(row: &mut [f32], by: f32) {
+    row.iter_mut().for_each(|x| *x /= by);
 }

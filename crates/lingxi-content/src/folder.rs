@@ -1,8 +1,9 @@
 //! Reads a Hugging Face model directory and checks it before anything is computed: `config.json`, `model.safetensors`,
-//! `tokenizer.json`, `sentence_bert_config.json`, `1_Pooling/config.json`.
+//! `tokenizer.json`, `sentence_bert_config.json`, `1_Pooling/config.json`, and where `modules.json` names a `Dense`, that.
 
 use crate::error::{ContentError, Result};
 use crate::family::Family;
+use crate::projection::{self, Projection};
 use lingxi_data::Fingerprint;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::Deserialize;
@@ -114,6 +115,8 @@ pub struct Folder {
     pub config: Config,
     /// From tokens to a text.
     pub pooling: Pooling,
+    /// What is done to a pooled vector, and its parameters.
+    pub projection: Option<(Projection, Vec<f32>)>,
     /// Cuts texts to the model's length; pads nothing.
     pub tokenizer: Tokenizer,
     /// The weights, not yet taken apart.
@@ -143,28 +146,37 @@ impl Folder {
         let (path, words) = bytes(dir, "tokenizer.json")?;
         let tokenizer = tokenizer(&path, &words, &config, max_tokens)?;
         let (path, data) = bytes(dir, "model.safetensors")?;
-        let revision = Fingerprint::of([&text, &pool, &sentence, &words, &data].map(Vec::as_slice));
+        let last = projection::read(dir, config.hidden_size)?;
+        let beside = last.iter().flat_map(|last| &last.sources);
+        let revision =
+            Fingerprint::of([&text, &pool, &sentence, &words, &data].into_iter().chain(beside).map(Vec::as_slice));
         Ok(Folder {
             pooling,
+            projection: last.map(|last| (last.shape, last.parameters)),
             tokenizer,
-            weights: Weights { path, data, prefix: config.family.prefix() },
+            weights: Weights::of(path, data, config.family.prefix()),
             config,
             revision,
         })
     }
 }
 
-fn bytes(dir: &Path, name: &str) -> Result<(PathBuf, Vec<u8>)> {
+pub(crate) fn bytes(dir: &Path, name: &str) -> Result<(PathBuf, Vec<u8>)> {
     let path = dir.join(name);
     let data = std::fs::read(&path).map_err(|e| ContentError::file(&path, "a readable file", e))?;
     Ok((path, data))
 }
 
-fn json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T> {
+pub(crate) fn json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T> {
     serde_json::from_slice(text).map_err(|e| ContentError::file(path, "the settings of a sentence encoder", e))
 }
 
-fn setting(path: &Path, field: &'static str, expected: impl Into<String>, got: impl ToString) -> ContentError {
+pub(crate) fn setting(
+    path: &Path,
+    field: &'static str,
+    expected: impl Into<String>,
+    got: impl ToString,
+) -> ContentError {
     ContentError::Setting { path: path.to_path_buf(), field, expected: expected.into(), got: got.to_string() }
 }
 
@@ -237,6 +249,16 @@ pub struct Weights {
 }
 
 impl Weights {
+    /// Tensors whose names may begin with `prefix`.
+    pub(crate) fn of(path: PathBuf, data: Vec<u8>, prefix: &'static str) -> Weights {
+        Weights { path, data, prefix }
+    }
+
+    /// What the file held.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.data
+    }
+
     /// Takes one f32 tensor of exactly this shape after another: `weights.open()?.take("a.b", &[2, 3])?`.
     ///
     /// # Errors

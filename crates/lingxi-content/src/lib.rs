@@ -4,7 +4,7 @@
 //! close together. The vectors are what makes a good that nobody bought yet comparable with one that everybody did.
 //!
 //! In reading order: [`folder`] reads and checks a Hugging Face model directory, [`family`] tells the kin of BERT apart, [`bert`] is the network on packed
-//! sequences, [`encoder`] puts tokenizer, network and pooling together behind [`lingxi_data::Encode`], [`cache`] keeps
+//! sequences, [`projection`] what may come behind pooling, [`encoder`] puts tokenizer, network and pooling together behind [`lingxi_data::Encode`], [`cache`] keeps
 //! vectors by content so that a changed title encodes one item, [`catalogue`] encodes each distinct text once.
 //!
 //! [`finetune`] makes the encoder a shop's own.
@@ -25,6 +25,7 @@ pub mod generator;
 pub mod gguf;
 pub mod labels;
 pub mod llama;
+pub mod projection;
 pub mod wording;
 
 pub use catalogue::{EncodeStats, encode_texts};

@@ -8,6 +8,7 @@ use super::places::LayerAt;
 use super::tuned::{BESIDE, Tuned};
 use crate::error::{ContentError, Result};
 use crate::folder::Folder;
+use crate::projection;
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::Path;
 
@@ -58,14 +59,15 @@ pub(super) fn copy_beside(from: &Path, to: &Path) -> Result<()> {
         std::fs::create_dir_all(parent).map_err(wrong)?;
         std::fs::copy(from.join(name), &path).map_err(wrong)?;
     }
-    Ok(())
+    let last = Folder::read(from)?.projection;
+    projection::write(to, last.as_ref().map(|(shape, parameters)| (*shape, &parameters[..])))
 }
 
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::write(path, bytes).map_err(|e| ContentError::file(path, "a place to write to", e))
 }
 
-pub(super) fn write_tensors(path: &Path, tensors: &[(String, Vec<usize>, Vec<u8>)]) -> Result<()> {
+pub(crate) fn write_tensors(path: &Path, tensors: &[(String, Vec<usize>, Vec<u8>)]) -> Result<()> {
     let views = tensors.iter().map(|(name, shape, bytes)| {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
         (name, view.expect("a tensor has as many numbers as its shape"))

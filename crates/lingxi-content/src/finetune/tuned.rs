@@ -7,10 +7,12 @@ use super::network::Network;
 use super::places::{DenseAt, Places, Tensor};
 use super::shrink::{copy_beside, write, write_tensors};
 use super::strategy::Strategy;
-use super::tutor::{Tuning, best, vectors};
+use super::tutor::{Tuning, behind, best, projected, vectors};
+use super::whiten::identity;
 use crate::encoder::Precision;
 use crate::error::{ContentError, Result};
 use crate::folder::{Folder, Pooling};
+use crate::projection::{self, Projection};
 use lingxi_data::artefact::{Reader, Writer};
 use lingxi_kernels::{Layout, Part, product_here, softmax_rows};
 use rand::SeedableRng;
@@ -29,6 +31,7 @@ pub(super) const BESIDE: [&str; 4] =
 pub struct Tuned {
     pub(super) network: Network,
     pooling: Pooling,
+    projection: Option<Projection>,
     tuning: Tuning,
     outputs: usize,
 }
@@ -43,8 +46,13 @@ struct Header {
 }
 
 impl Tuned {
-    pub(crate) fn new(network: Network, pooling: Pooling, tuning: Tuning, outputs: usize) -> Tuned {
-        Tuned { network, pooling, tuning, outputs }
+    pub(crate) fn new(
+        network: Network,
+        (pooling, projection): (Pooling, Option<Projection>),
+        tuning: Tuning,
+        outputs: usize,
+    ) -> Tuned {
+        Tuned { network, pooling, projection, tuning, outputs }
     }
 
     /// How it was made.
@@ -52,15 +60,20 @@ impl Tuned {
         &self.tuning
     }
 
-    /// One vector a text, `[texts,h]`, not brought to length 1.
+    /// One vector a text, `[texts,width]`, not brought to length 1.
     pub fn vectors(&self, texts: &[Vec<u32>]) -> Vec<f32> {
-        vectors(&self.network, self.pooling, texts)
+        projected(&self.network, self.projection, vectors(&self.network, self.pooling, texts))
+    }
+
+    /// Numbers of a text's vector.
+    pub fn width(&self) -> usize {
+        self.projection.map_or(self.network.width(), |projection| projection.to)
     }
 
     /// What the head's layer says, `[texts, outputs]`.
     pub fn outputs(&self, texts: &[Vec<u32>]) -> Vec<f32> {
-        let head = &self.network.theta[self.network.places.head.clone()];
-        self.tuning.head.answer(&self.vectors(texts), self.network.width(), head, self.outputs)
+        let head = behind(&self.network, self.projection).1;
+        self.tuning.head.answer(&self.vectors(texts), self.width(), head, self.outputs)
     }
 
     /// Probabilities of the classes, `[texts, classes]`.
@@ -84,7 +97,9 @@ impl Tuned {
         save_encoder(&self.network, base, dir)?;
         self.shorten(&dir.join("sentence_bert_config.json"))?;
         let places = &self.network.places;
-        let (added, head) = (&self.network.theta[places.added()], &self.network.theta[places.head.clone()]);
+        let (dense, head) = behind(&self.network, self.projection);
+        projection::write(dir, self.projection.map(|shape| (shape, dense)))?;
+        let added = &self.network.theta[places.added()];
         let header = Header { tuning: self.tuning.clone(), outputs: self.outputs, names: names.to_vec() };
         Writer::default()
             .column("added", &[added.len()], added)
@@ -115,23 +130,26 @@ impl Tuned {
 
     /// Answers `spread` times what was learned, plus `mean`: numbers that were learned at mean 0 and spread 1 in their own unit.
     pub fn answer_in(&mut self, (spread, mean): (f32, f32)) {
-        let (h, head) = (self.network.width(), self.network.places.head.clone());
-        let head = &mut self.network.theta[head];
+        let (h, own) = (self.width(), behind(&self.network, self.projection).0.len());
+        let head = self.network.places.head.clone();
+        let head = &mut self.network.theta[head][own..];
         head.iter_mut().for_each(|w| *w *= spread);
         head[self.outputs * h..].iter_mut().for_each(|bias| *bias += mean);
     }
 
     /// What a first task's head says of this encoder, which went on to learn another: `first` is what the encoder was before.
     pub fn with_head_of(&self, first: &Tuned) -> Tuned {
-        let (now, head) = (&self.network, &first.network.theta[first.network.places.head.clone()]);
-        let places = Places::new(&now.config, &self.tuning.strategy, head.len());
-        let theta = [&now.theta[..now.places.head.start], head].concat();
+        let (now, head) = (&self.network, behind(&first.network, first.projection).1);
+        let own = behind(now, self.projection).0.len();
+        let places = Places::new(&now.config, &self.tuning.strategy, own + head.len());
+        let theta = [&now.theta[..now.places.head.start + own], head].concat();
         let network = Network::new(now.config.clone(), places, theta, self.tuning.precision.into());
-        Tuned { network, pooling: self.pooling, tuning: first.tuning.clone(), outputs: first.outputs }
+        let (tuning, outputs) = (first.tuning.clone(), first.outputs);
+        Tuned { network, pooling: self.pooling, projection: self.projection, tuning, outputs }
     }
 
     /// The encoder that lies `way` from the one in `base` (0) to this one (1): weights are interpolated one by one (WiSE-FT, Wortsman et al.
-    /// 2022, arXiv 2109.01903). The head stays.
+    /// 2022, arXiv 2109.01903). The head stays; a layer behind pooling that the base has not is the identity there.
     ///
     /// # Errors
     /// A directory that is not that of the encoder which was tuned, a strategy that adds what the base has not.
@@ -140,7 +158,7 @@ impl Tuned {
             let (field, expected) = ("strategy".into(), "one that merges into the encoder, to lie between".into());
             return Err(ContentError::Tuning { field, expected, got: self.tuning.strategy.name().into() });
         }
-        let Folder { config, weights, .. } = Folder::read(base)?;
+        let Folder { config, weights, projection: last, .. } = Folder::read(base)?;
         let (weights, old) = (weights.open()?, &self.network.places);
         let places = Places::new(&config, &self.tuning.strategy, old.head.len());
         let mut theta = merged(old, &self.network.theta);
@@ -150,8 +168,14 @@ impl Tuned {
             now.iter_mut().zip(begun).for_each(|(now, begun)| *now = begun + way * (*now - begun));
         }
         theta[places.added()].fill(0.0);
+        if let Some(shape) = self.projection {
+            let begun = last.map_or_else(|| identity(shape.from), |(_, parameters)| parameters);
+            let dense = &mut theta[places.head.start..][..begun.len()];
+            dense.iter_mut().zip(begun).for_each(|(now, begun)| *now = begun + way * (*now - begun));
+        }
         let network = Network::new(config, places, theta, self.tuning.precision.into());
-        Ok(Tuned { network, pooling: self.pooling, tuning: self.tuning.clone(), outputs: self.outputs })
+        let (tuning, outputs) = (self.tuning.clone(), self.outputs);
+        Ok(Tuned { network, pooling: self.pooling, projection: self.projection, tuning, outputs })
     }
 
     /// The same network in other numbers: bytes after training, say.
@@ -165,16 +189,17 @@ impl Tuned {
     /// # Errors
     /// Files that are missing, damaged, or of another shape.
     pub fn load(dir: &Path) -> Result<(Tuned, Tokenizer, Vec<String>)> {
-        let Folder { config, pooling, tokenizer, weights, .. } = Folder::read(dir)?;
+        let Folder { config, pooling, projection: last, tokenizer, weights, .. } = Folder::read(dir)?;
         let path = dir.join(FILE);
         let file = Reader::open(&path)?;
         let Header { tuning, outputs, names } = file.meta()?;
-        let places =
-            Places::new(&config, &tuning.strategy, if outputs > 0 { outputs * (config.hidden_size + 1) } else { 0 });
+        let (projection, dense) = last.map_or((None, vec![]), |(shape, parameters)| (Some(shape), parameters));
+        let width = projection.map_or(config.hidden_size, |projection| projection.to);
+        let places = Places::new(&config, &tuning.strategy, dense.len() + outputs * (width + 1));
         let mut theta = places.start(&weights.open()?, &mut ChaCha8Rng::seed_from_u64(0))?;
         let head = file.column::<f32>("head")?;
-        if head.len() != places.head.len() {
-            let expected = format!("{} numbers of the head", places.head.len());
+        if dense.len() + head.len() != places.head.len() {
+            let expected = format!("{} numbers of the head", places.head.len() - dense.len());
             return Err(ContentError::file(&path, expected, head.len()));
         }
         // What has been merged into the matrices must not be added once more.
@@ -183,9 +208,9 @@ impl Tuned {
         } else {
             added_of(dir, &places, &mut theta)?;
         }
-        theta[places.head.clone()].copy_from_slice(&head);
+        theta[places.head.clone()].copy_from_slice(&[dense, head].concat());
         let network = Network::new(config, places, theta, tuning.precision.into());
-        Ok((Tuned { network, pooling, tuning, outputs }, tokenizer, names))
+        Ok((Tuned { network, pooling, projection, tuning, outputs }, tokenizer, names))
     }
 }
 

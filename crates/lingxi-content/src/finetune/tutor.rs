@@ -4,14 +4,16 @@
 //! their vectors at once (texts of a batch may be each other's rivals), and each goes back, adding to the gradient of its lane.
 //! Lanes are added up in their order, so the result does not depend on the number of threads.
 
-use super::head::{Head, Task, Views, centres};
+use super::head::{Head, Slopes, Task, Views, centres};
 use super::network::{Network, Noise, Pass};
 use super::places::Places;
 use super::strategy::Strategy;
 use super::tuned::{Tuned, added_of, needs_more};
+use super::whiten::Start;
 use crate::encoder::Precision;
 use crate::error::{ContentError, Result};
 use crate::folder::{Config, Folder, Pooling};
+use crate::projection::{Bend, Projection};
 use lingxi_kernels::{axpy, dot};
 use lingxi_train::{Learner, TrainerConfig};
 use rand::SeedableRng;
@@ -53,6 +55,10 @@ pub struct Tuning {
     /// Length of an adversary's push on each text's embeddings (FGM: Miyato et al. 2017, arXiv 1605.07725); default none.
     #[serde(default)]
     pub adversary: Option<f32>,
+    /// A layer behind pooling, trained with the head, and what it begins as; default none, unless the encoder has one, which goes on from
+    /// where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dense: Option<Start>,
     /// How it is trained.
     #[serde(default)]
     pub training: TrainerConfig,
@@ -128,18 +134,30 @@ pub struct Lessons {
     pub task: Task,
 }
 
+impl Lessons {
+    /// The texts that an example has.
+    fn learned(&self) -> Vec<Vec<u32>> {
+        let all: Vec<u32> = (0..self.task.len() as u32).collect();
+        let mut texts = self.task.texts(&all, 1);
+        texts.sort_unstable();
+        texts.dedup();
+        texts.iter().map(|text| self.texts[*text as usize].clone()).collect()
+    }
+}
+
 /// What learns.
 pub struct Tutor {
     tuning: Tuning,
     network: Network,
     pooling: Pooling,
+    projection: Option<Projection>,
     lessons: Lessons,
     held: Lessons,
     passes: Vec<Pass>,
     lanes: Vec<Vec<f32>>,
     /// The first layer that is trained; `None` if embeddings are, or the adversary pushes them.
     first: Option<usize>,
-    /// States that came to it, text by text.
+    /// States that came to it, text by text; the text's vector where no layer is trained.
     below: Vec<Vec<f32>>,
     room: usize,
 }
@@ -150,27 +168,46 @@ impl Tutor {
     /// # Errors
     /// A directory or a configuration that is wrong, texts that are missing, a family without a way back.
     pub fn new(dir: &Path, tuning: &Tuning, lessons: Lessons, held: Lessons, seed: u64) -> Result<Tutor> {
-        let Folder { config, weights, pooling, .. } = Folder::read(dir)?;
+        let Folder { config, weights, pooling, projection: last, .. } = Folder::read(dir)?;
         tuning.check(&config)?;
-        let places = Places::new(&config, &tuning.strategy, lessons.task.outputs() * (config.hidden_size + 1));
+        let h = config.hidden_size;
+        let begun = tuning.dense.map(|_| Projection { from: h, to: h, bend: Bend::Identity });
+        let projection = last.as_ref().map(|(shape, _)| *shape).or(begun);
+        let width = projection.map_or(h, |projection| projection.to);
+        let own = projection.map_or(0, |projection| projection.len());
+        let places = Places::new(&config, &tuning.strategy, own + lessons.task.outputs() * (width + 1));
         let mut theta = places.start(&weights.open()?, &mut ChaCha8Rng::seed_from_u64(seed))?;
         // Adapters and prefixes that the encoder has already go on from where they are.
         if needs_more(dir)?.is_some_and(|strategy| strategy == tuning.strategy) {
             added_of(dir, &places, &mut theta)?;
         }
         let mut network = Network::new(config, places, theta, tuning.precision.into());
+        let at = network.places.head.start;
+        if let Some(parameters) = match (last, tuning.dense) {
+            (Some((_, parameters)), _) => Some(parameters),
+            (None, Some(start)) => Some(start.parameters(&vectors(&network, pooling, &lessons.learned()), h)?),
+            (None, None) => None,
+        } {
+            network.theta[at..at + own].copy_from_slice(&parameters);
+        }
         if let (Head::Classification { scale: Some(_), .. }, Task::Classes { labels, classes, .. }) =
             (tuning.head, &lessons.task)
         {
             let z = vectors(&network, pooling, &lessons.texts);
-            let head = network.places.head.clone();
-            let layer = centres(&z, network.width(), labels, *classes);
-            network.theta[head].copy_from_slice(&layer);
+            let z = projected(&network, projection, z);
+            let layer = centres(&z, width, labels, *classes);
+            network.theta[at + own..].copy_from_slice(&layer);
         }
-        Ok(Tutor::with(network, pooling, tuning, lessons, held))
+        Ok(Tutor::with(network, (pooling, projection), tuning, lessons, held))
     }
 
-    fn with(network: Network, pooling: Pooling, tuning: &Tuning, lessons: Lessons, held: Lessons) -> Tutor {
+    fn with(
+        network: Network,
+        (pooling, projection): (Pooling, Option<Projection>),
+        tuning: &Tuning,
+        lessons: Lessons,
+        held: Lessons,
+    ) -> Tutor {
         for part in [&lessons, &held] {
             let fits = tuning.head.fits(&part.task) && part.task.outputs() == lessons.task.outputs();
             let enough = part.task.most().is_none_or(|most| (most as usize) < part.texts.len());
@@ -181,7 +218,7 @@ impl Tutor {
         let lanes = vec![vec![0.0; places.trained_beside_embeddings()]; LANES];
         let below = vec![Vec::new(); lessons.texts.len()];
         let (tuning, passes) = (tuning.clone(), Vec::new());
-        Tutor { tuning, network, pooling, lessons, held, passes, lanes, first, below, room: MOST_KEPT }
+        Tutor { tuning, network, pooling, projection, lessons, held, passes, lanes, first, below, room: MOST_KEPT }
     }
 
     /// What training begins with.
@@ -192,12 +229,31 @@ impl Tutor {
     /// The tuned encoder under `parameters`.
     pub fn tuned(mut self, parameters: &[f32]) -> Tuned {
         self.network.set(parameters);
-        Tuned::new(self.network, self.pooling, self.tuning, self.lessons.task.outputs())
+        Tuned::new(self.network, (self.pooling, self.projection), self.tuning, self.lessons.task.outputs())
     }
 
-    /// Head weights under the parameters set last.
-    fn head(&self) -> &[f32] {
-        &self.network.theta[self.network.places.head.clone()]
+    /// Parameters of the layer behind pooling, and those of the head's layer, as they were set last.
+    fn behind(&self) -> (&[f32], &[f32]) {
+        behind(&self.network, self.projection)
+    }
+
+    /// Width of a text's vector, as the head sees it.
+    fn width(&self) -> usize {
+        self.projection.map_or(self.network.width(), |projection| projection.to)
+    }
+
+    /// The head's loss of text vectors, and its gradients: of the vectors, and of all that lies behind pooling.
+    fn behind_pooling(&self, batch: &[u32], views: Views, z: &[f32]) -> Slopes {
+        let ((dense, head), task) = (self.behind(), &self.lessons.task);
+        let Some(projection) = self.projection else {
+            return self.tuning.head.learn(task, batch, views, z, self.width(), head);
+        };
+        let y = projection.forward(dense, z);
+        let mut slopes = self.tuning.head.learn(task, batch, views, &y, self.width(), head);
+        let mut g = vec![0.0; dense.len()];
+        slopes.z = projection.back(dense, (z, &y), slopes.z, &mut g);
+        g.extend(slopes.head);
+        Slopes { head: g, ..slopes }
     }
 
     /// Computes what frozen layers give for texts that have not been seen yet, while there is room.
@@ -206,12 +262,15 @@ impl Tutor {
         let mut missing: Vec<u32> = texts.iter().copied().filter(|t| self.below[*t as usize].is_empty()).collect();
         missing.sort_unstable();
         missing.dedup();
-        let (network, lessons) = (&self.network, &self.lessons.texts);
-        let h = network.width();
+        let (network, lessons, pooling) = (&self.network, &self.lessons.texts, self.pooling);
+        let (h, layers) = (network.width(), network.config.num_hidden_layers);
         let states = |pass: &mut Pass, chunk: &Vec<usize>| {
             take(pass, chunk.iter().map(|at| &lessons[missing[*at] as usize]));
             network.forward(pass, 0..first, Noise::NONE);
-            let rows = pass.offsets.windows(2).map(|w| pass.x[w[0] * h..w[1] * h].to_vec());
+            let rows = pass.offsets.windows(2).map(|w| match first == layers {
+                true => pooled(&pass.x[w[0] * h..w[1] * h], pooling, h),
+                false => pass.x[w[0] * h..w[1] * h].to_vec(),
+            });
             chunk.iter().copied().zip(rows).collect::<Vec<_>>()
         };
         let chunks = deal(missing.len(), |at| lessons[missing[at] as usize].len());
@@ -228,10 +287,13 @@ impl Tutor {
         let Tutor { network, passes, lessons, below, first, pooling, .. } = self;
         let (h, layers, bottom) = (network.width(), network.config.num_hidden_layers, first.unwrap_or(0));
         passes.resize_with(chunks.len().max(passes.len()), Pass::default);
+        if bottom == layers && texts.iter().all(|text| !below[*text as usize].is_empty()) {
+            return texts.iter().flat_map(|text| &below[*text as usize]).copied().collect();
+        }
         passes.par_iter_mut().zip(chunks).enumerate().for_each(|(number, (pass, chunk))| {
             let of = |at: &usize| texts[*at] as usize;
             take(pass, chunk.iter().map(|at| &lessons.texts[of(at)]));
-            if bottom > 0 && chunk.iter().all(|at| !below[of(at)].is_empty()) {
+            if bottom > 0 && bottom < layers && chunk.iter().all(|at| !below[of(at)].is_empty()) {
                 pass.x.clear();
                 chunk.iter().for_each(|at| pass.x.extend_from_slice(&below[of(at)]));
             } else {
@@ -293,7 +355,7 @@ impl Learner for Tutor {
 
     fn learn(&mut self, parameters: &[f32], batch: &[u32], seed: u64, gradient: &mut [f32]) -> f64 {
         self.network.set(parameters);
-        let (tuning, h) = (self.tuning.clone(), self.network.width());
+        let tuning = self.tuning.clone();
         let views = Views { count: tuning.views, agreement: tuning.agreement };
         let texts = self.lessons.task.texts(batch, views.count);
         let chunks = deal(texts.len(), |at| self.lessons.texts[texts[at] as usize].len());
@@ -310,7 +372,7 @@ impl Learner for Tutor {
         for round in 0..rounds {
             let mut z = self.forward(&texts, &chunks, noise);
             over_all.drop(0, &mut z);
-            let mut slopes = tuning.head.learn(&self.lessons.task, batch, views, &z, h, self.head());
+            let mut slopes = self.behind_pooling(batch, views, &z);
             loss += slopes.loss / rounds as f64;
             over_all.drop(0, &mut slopes.z);
             slopes.z.iter_mut().chain(&mut slopes.head).for_each(|d| *d /= rounds as f32);
@@ -334,18 +396,19 @@ impl Learner for Tutor {
             return None;
         }
         self.network.set(parameters);
-        let (h, tuning) = (self.network.width(), &self.tuning);
+        let (h, tuning, head) = (self.width(), &self.tuning, self.behind().1);
         let z = vectors(&self.network, self.pooling, &self.held.texts);
+        let z = projected(&self.network, self.projection, z);
         let views = Views { count: 1, agreement: 0.0 };
         let all: Vec<u32> = (0..self.held.task.len() as u32).collect();
         let (mut loss, mut right) = (0.0, 0);
         for batch in all.chunks(self.tuning.training.batch) {
             let texts = self.held.task.texts(batch, 1);
             let z: Vec<f32> = texts.iter().flat_map(|t| &z[*t as usize * h..][..h]).copied().collect();
-            let part = tuning.head.learn(&self.held.task, batch, views, &z, h, self.head());
+            let part = tuning.head.learn(&self.held.task, batch, views, &z, h, head);
             loss += part.loss * batch.len() as f64 / all.len() as f64;
             if let Task::Classes { labels, classes, .. } = &self.held.task {
-                let y = tuning.head.answer(&z, h, self.head(), *classes);
+                let y = tuning.head.answer(&z, h, head, *classes);
                 let best = y.chunks_exact(*classes).map(best);
                 right += best.zip(batch).filter(|(best, i)| *best as u32 == labels[**i as usize]).count();
             }
@@ -372,7 +435,17 @@ pub(crate) fn best(row: &[f32]) -> usize {
     row.iter().enumerate().fold(0, |best, (at, x)| if *x > row[best] { at } else { best })
 }
 
-/// Text vectors `[texts,h]`, not brought to length 1, nothing dropped.
+/// Parameters of the layer behind pooling, and those of the head's layer.
+pub(crate) fn behind(network: &Network, projection: Option<Projection>) -> (&[f32], &[f32]) {
+    network.theta[network.places.head.clone()].split_at(projection.map_or(0, |projection| projection.len()))
+}
+
+/// Pooled vectors, and what the layer behind pooling makes of them, if there is one.
+pub(crate) fn projected(network: &Network, projection: Option<Projection>, z: Vec<f32>) -> Vec<f32> {
+    projection.map_or_else(|| z.clone(), |projection| projection.forward(behind(network, Some(projection)).0, &z))
+}
+
+/// Pooled vectors `[texts,h]`, nothing dropped.
 pub(crate) fn vectors(network: &Network, pooling: Pooling, texts: &[Vec<u32>]) -> Vec<f32> {
     let (h, layers) = (network.width(), network.config.num_hidden_layers);
     let chunks = deal(texts.len(), |at| texts[at].len());
@@ -421,6 +494,12 @@ pub(super) fn deal(n: usize, length: impl Fn(usize) -> usize) -> Vec<Vec<usize>>
     }
     chunks.extend((!chunk.is_empty()).then_some(chunk));
     chunks
+}
+
+fn pooled(states: &[f32], pooling: Pooling, h: usize) -> Vec<f32> {
+    let mut out = vec![0.0; h];
+    pool(states, pooling, &mut out);
+    out
 }
 
 /// Token states `[n,h]` to the text's vector.
@@ -475,11 +554,21 @@ pub(super) mod tests {
 
     /// A tutor of a small random network, where everything that begins at zero is random too.
     fn tutor(tuning: &Tuning, task: Task, pooling: Pooling) -> (Tutor, Vec<f32>) {
+        tutor_behind(tuning, task, pooling, None)
+    }
+
+    fn tutor_behind(
+        tuning: &Tuning,
+        task: Task,
+        pooling: Pooling,
+        projection: Option<Projection>,
+    ) -> (Tutor, Vec<f32>) {
         let config = tiny();
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         let texts: Vec<Vec<u32>> =
             (0..6).map(|_| (0..rng.random_range(1..8)).map(|_| rng.random_range(0..20)).collect()).collect();
-        let places = Places::new(&config, &tuning.strategy, task.outputs() * 9);
+        let (own, width) = projection.map_or((0, 8), |projection| (projection.len(), projection.to));
+        let places = Places::new(&config, &tuning.strategy, own + task.outputs() * (width + 1));
         let mut theta: Vec<f32> = (0..places.len()).map(|_| rng.random_range(-0.5f32..0.5)).collect();
         for layer in &places.layers {
             layer
@@ -491,7 +580,7 @@ pub(super) mod tests {
         }
         let network = Network::new(config, places, theta, lingxi_kernels::Precision::F32);
         let lessons = Lessons { texts: texts.clone(), task: task.clone() };
-        let tutor = Tutor::with(network, pooling, tuning, lessons, Lessons { texts, task });
+        let tutor = Tutor::with(network, (pooling, projection), tuning, lessons, Lessons { texts, task });
         let parameters = tutor.parameters();
         (tutor, parameters)
     }
@@ -522,11 +611,15 @@ pub(super) mod tests {
     }
 
     fn check(tuning: &Tuning, task: Task, pooling: Pooling) {
-        let (mut tutor, parameters) = tutor(tuning, task.clone(), pooling);
+        check_behind(tuning, task, pooling, None);
+    }
+
+    fn check_behind(tuning: &Tuning, task: Task, pooling: Pooling, projection: Option<Projection>) {
+        let (mut tutor, parameters) = tutor_behind(tuning, task.clone(), pooling, projection);
         let batch: Vec<u32> = (0..task.len() as u32).collect();
         let mut gradient = vec![0.0; parameters.len()];
         tutor.learn(&parameters, &batch, 5, &mut gradient);
-        let what = format!("{} with {:?}", tuning.strategy.name(), tuning.head);
+        let what = format!("{} with {:?} behind {projection:?}", tuning.strategy.name(), tuning.head);
         let loss = |at: &[f32]| tutor.learn(at, &batch, 5, &mut vec![0.0; at.len()]);
         if let Err(wrong) = gradient_check(&parameters, &gradient, 1e-2, 0.03, 40, 3, loss) {
             panic!("{what}: {wrong:?}");
@@ -554,6 +647,20 @@ pub(super) mod tests {
                 check(&tuning(strategy.clone(), contrast), pairs(), Pooling::Mean);
                 check(&tuning(strategy.clone(), order), pairs(), Pooling::Mean);
             }
+        }
+    }
+
+    #[test]
+    fn a_layer_behind_pooling_has_the_gradient_of_its_loss_for_every_strategy_and_head() {
+        let contrast = Head::InfoNce { temperature: 0.5 };
+        let groups = Task::Groups(vec![vec![0, 1, 2], vec![3, 4], vec![2, 5]]);
+        for (strategy, bend) in strategies().into_iter().zip([Bend::Identity, Bend::Tanh].into_iter().cycle()) {
+            let behind = Some(Projection { from: 8, to: 5, bend });
+            let class = Head::Classification { smoothing: 0.0, scale: Some(3.0) };
+            check_behind(&tuning(strategy.clone(), class), classes(), Pooling::Mean, behind);
+            check_behind(&tuning(strategy.clone(), contrast), pairs(), Pooling::Cls, behind);
+            let companions = Head::Companions { temperature: 0.5 };
+            check_behind(&tuning(strategy, companions), groups.clone(), Pooling::Mean, behind);
         }
     }
 
