@@ -1,8 +1,12 @@
 //! Tokenizer, network, pooling and the layer behind it at one door: texts in, vectors of length 1 out.
 
 use crate::bert::{Bert, Buffers, Packed};
+#[cfg(feature = "candle")]
+use crate::beyond::Beyond;
 use crate::error::{ContentError, Result};
 use crate::finetune::tuned::{FILE, needs_more};
+#[cfg(feature = "candle")]
+use crate::folder::Beside;
 use crate::folder::{Folder, Pooling};
 use crate::projection::Projection;
 use lingxi_data::{Encode, Fingerprint, Provenance};
@@ -16,6 +20,9 @@ use tokenizers::Tokenizer;
 const TOKENS: usize = 192;
 /// Fewer than this are not divided among threads: each reads all weights.
 const FEWEST: usize = 48;
+/// Tokens of one pass through candle, which divides each product among all threads.
+#[cfg(feature = "candle")]
+const TOGETHER: usize = 4_096;
 
 /// In which numbers the network multiplies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,17 +47,24 @@ impl From<Precision> for lingxi_kernels::Precision {
     }
 }
 
-/// A sentence encoder of the BERT family, e.g. all-MiniLM-L6-v2.
+/// A sentence encoder of the BERT family, e.g. all-MiniLM-L6-v2; with the feature `candle` also of others (ModernBERT, Qwen3).
 ///
 /// An empty text is encoded as PyTorch does it: the vector of the two special tokens alone. Catalogues want such an item
 /// absent instead, and [`crate::encode_texts`] does that.
 pub struct BertEncoder {
     tokenizer: Tokenizer,
-    bert: Bert,
+    network: Network,
     pooling: Pooling,
     projection: Option<(Projection, Vec<f32>)>,
     revision: Fingerprint,
     provenance: Provenance,
+}
+
+enum Network {
+    /// On our kernels.
+    Ours(Box<Bert>),
+    #[cfg(feature = "candle")]
+    Beyond(Box<Beyond>),
 }
 
 impl BertEncoder {
@@ -59,24 +73,40 @@ impl BertEncoder {
     /// # Errors
     /// Names the file, setting or tensor that is missing or does not fit, and what was expected.
     pub fn load(dir: &Path, precision: Precision) -> Result<BertEncoder> {
-        let folder = Folder::read(dir)?;
         if let Some(strategy) = needs_more(dir)? {
             let got = format!("{}, which is beside it", strategy.name());
             return Err(ContentError::file(&dir.join(FILE), "a strategy that is part of the matrices", got));
         }
-        let numbers = lingxi_kernels::Precision::from(precision);
-        let bert = Bert::new(folder.config, &folder.weights.open()?, numbers)?;
+        #[cfg(feature = "candle")]
+        if let Some((network, beside)) = Beyond::read(dir)? {
+            let network = Network::Beyond(Box::new(network));
+            let Beside { tokenizer, pooling, projection, revision, .. } = beside;
+            // What candle multiplies is f32, whatever was asked for.
+            return Ok(Self::of(dir, network, (tokenizer, pooling, projection), revision, Precision::F32));
+        }
+        let folder = Folder::read(dir)?;
+        let network = Bert::new(folder.config, &folder.weights.open()?, precision.into())?;
+        let parts = (folder.tokenizer, folder.pooling, folder.projection);
+        Ok(Self::of(dir, Network::Ours(Box::new(network)), parts, folder.revision, precision))
+    }
+
+    fn of(
+        dir: &Path,
+        network: Network,
+        (tokenizer, pooling, projection): (Tokenizer, Pooling, Option<(Projection, Vec<f32>)>),
+        mut revision: Fingerprint,
+        precision: Precision,
+    ) -> BertEncoder {
         let mut model = dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut revision = folder.revision;
         // Vectors of f32 keep the name that they had before there was a choice.
         if precision != Precision::F32 {
+            let numbers = lingxi_kernels::Precision::from(precision);
             model = format!("{model}, {}", numbers.name());
             revision = Fingerprint::of([revision.bytes().as_slice(), numbers.name().as_bytes()]);
         }
-        let Folder { tokenizer, pooling, projection, .. } = folder;
         let pooled = if projection.is_some() { format!("{}, dense", pooling.name()) } else { pooling.name().into() };
         let provenance = Provenance { model, revision: revision.to_string(), pooling: pooled, normalised: true };
-        Ok(BertEncoder { tokenizer, bert, pooling, projection, revision, provenance })
+        BertEncoder { tokenizer, network, pooling, projection, revision, provenance }
     }
 
     /// Model, fingerprint of its files, pooling; all vectors have length 1.
@@ -86,7 +116,20 @@ impl BertEncoder {
 
     /// What the packed matrices of the network take in memory; the table of words is beside them.
     pub fn matrix_bytes(&self) -> usize {
-        self.bert.bytes()
+        match &self.network {
+            Network::Ours(bert) => bert.bytes(),
+            #[cfg(feature = "candle")]
+            Network::Beyond(network) => network.bytes(),
+        }
+    }
+
+    /// Width of a token vector.
+    fn width(&self) -> usize {
+        match &self.network {
+            Network::Ours(bert) => bert.width(),
+            #[cfg(feature = "candle")]
+            Network::Beyond(network) => network.width(),
+        }
     }
 
     /// Fingerprint of everything that decides what a text's vector is.
@@ -119,43 +162,72 @@ impl BertEncoder {
 
     /// One vector per token list, row-major `[tokens.len(), dim]`.
     pub fn encode_tokens(&self, tokens: &[Vec<u32>]) -> Vec<f32> {
-        let (h, dim) = (self.bert.width(), self.dim());
         // Texts of similar length together; the longest first, so that the threads end at about the same time.
         let mut order: Vec<usize> = (0..tokens.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(tokens[i].len()));
-        let total: usize = tokens.iter().map(Vec::len).sum();
-        let most = total.div_ceil(rayon::current_num_threads()).clamp(FEWEST, TOKENS);
-        let batches: Vec<&[usize]> = batches(&order, tokens, most).collect();
-        let encode = |buffers: &mut Buffers, batch: &&[usize]| {
-            let packed = pack(batch, tokens);
-            let vectors = self.bert.forward(&packed, buffers);
-            let mut out = vec![0f32; batch.len() * h];
-            for (out, window) in out.chunks_exact_mut(h).zip(packed.offsets.windows(2)) {
-                pool(&vectors[window[0] * h..window[1] * h], self.pooling, out);
-            }
-            if let Some((projection, parameters)) = &self.projection {
-                // A layer with a bias hears how long a vector is.
-                if self.pooling == Pooling::Mean {
-                    let rows = out.chunks_exact_mut(h).zip(packed.offsets.windows(2));
-                    rows.for_each(|(row, window)| divide(row, (window[1] - window[0]).max(1) as f32));
-                }
-                out = projection.forward(parameters, &out);
-            }
-            out.chunks_exact_mut(dim).for_each(unit);
-            out
+        let parts = match &self.network {
+            Network::Ours(bert) => self.by_ours(bert, &order, tokens),
+            #[cfg(feature = "candle")]
+            Network::Beyond(network) => self.by_candle(network, &order, tokens),
         };
-        let parts: Vec<Vec<f32>> = batches.par_iter().with_max_len(1).map_init(Buffers::default, encode).collect();
+        let dim = self.dim();
         let mut out = vec![0f32; tokens.len() * dim];
         for (&text, vector) in order.iter().zip(parts.iter().flat_map(|part| part.chunks_exact(dim))) {
             out[text * dim..(text + 1) * dim].copy_from_slice(vector);
         }
         out
     }
+
+    /// Vectors of the texts in `order`, some after the other.
+    fn by_ours(&self, bert: &Bert, order: &[usize], tokens: &[Vec<u32>]) -> Vec<Vec<f32>> {
+        let total: usize = tokens.iter().map(Vec::len).sum();
+        let most = total.div_ceil(rayon::current_num_threads()).clamp(FEWEST, TOKENS);
+        let batches: Vec<&[usize]> = batches(order, tokens, most).collect();
+        let encode = |buffers: &mut Buffers, batch: &&[usize]| {
+            let packed = pack(batch, tokens);
+            let vectors = bert.forward(&packed, buffers);
+            self.finish(vectors, &packed.offsets)
+        };
+        batches.par_iter().with_max_len(1).map_init(Buffers::default, encode).collect()
+    }
+
+    /// The same; texts of one length go together, and one without a token has a vector of zeros.
+    #[cfg(feature = "candle")]
+    fn by_candle(&self, network: &Beyond, order: &[usize], tokens: &[Vec<u32>]) -> Vec<Vec<f32>> {
+        let alike = order.chunk_by(|a, b| tokens[*a].len() == tokens[*b].len());
+        let batches = alike.flat_map(|texts| texts.chunks((TOGETHER / tokens[texts[0]].len().max(1)).max(1)));
+        let encode = |batch: &[usize]| {
+            let packed = pack(batch, tokens);
+            let texts: Vec<&[u32]> = batch.iter().map(|text| &tokens[*text][..]).collect();
+            let vectors = if packed.ids.is_empty() { Vec::new() } else { network.forward(&texts) };
+            self.finish(&vectors, &packed.offsets)
+        };
+        batches.map(encode).collect()
+    }
+
+    /// Token vectors to one vector of length 1 a text.
+    fn finish(&self, vectors: &[f32], offsets: &[usize]) -> Vec<f32> {
+        let (h, dim) = (self.width(), self.dim());
+        let mut out = vec![0f32; (offsets.len() - 1) * h];
+        for (out, window) in out.chunks_exact_mut(h).zip(offsets.windows(2)) {
+            pool(&vectors[window[0] * h..window[1] * h], self.pooling, out);
+        }
+        if let Some((projection, parameters)) = &self.projection {
+            // A layer with a bias hears how long a vector is.
+            if self.pooling == Pooling::Mean {
+                let rows = out.chunks_exact_mut(h).zip(offsets.windows(2));
+                rows.for_each(|(row, window)| divide(row, (window[1] - window[0]).max(1) as f32));
+            }
+            out = projection.forward(parameters, &out);
+        }
+        out.chunks_exact_mut(dim).for_each(unit);
+        out
+    }
 }
 
 impl Encode for BertEncoder {
     fn dim(&self) -> usize {
-        self.projection.as_ref().map_or(self.bert.width(), |(projection, _)| projection.to)
+        self.projection.as_ref().map_or(self.width(), |(projection, _)| projection.to)
     }
 
     fn encode(&self, texts: &[&str]) -> Vec<f32> {
@@ -194,6 +266,7 @@ fn pool(vectors: &[f32], pooling: Pooling, out: &mut [f32]) {
     match pooling {
         Pooling::Mean => vectors.chunks_exact(out.len()).for_each(|token| axpy(1.0, token, out)),
         Pooling::Cls => vectors.chunks_exact(out.len()).take(1).for_each(|token| out.copy_from_slice(token)),
+        Pooling::Last => vectors.rchunks_exact(out.len()).take(1).for_each(|token| out.copy_from_slice(token)),
     }
 }
 

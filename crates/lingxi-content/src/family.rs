@@ -29,7 +29,8 @@ pub struct Names {
 
 impl Family {
     /// What `model_type` may be.
-    pub const MODEL_TYPES: &'static str = "bert, roberta, xlm-roberta, camembert or mpnet";
+    pub const MODEL_TYPES: &'static str =
+        "bert, roberta, xlm-roberta, camembert or mpnet (modernbert and qwen3 in a program with the feature candle)";
 
     /// The family of a `model_type`.
     pub fn of(model_type: &str) -> Option<Family> {

@@ -79,6 +79,8 @@ pub enum Pooling {
     Mean,
     /// The vector of the first token.
     Cls,
+    /// The vector of the last token.
+    Last,
 }
 
 impl Pooling {
@@ -87,6 +89,7 @@ impl Pooling {
         match self {
             Pooling::Mean => "mean",
             Pooling::Cls => "cls",
+            Pooling::Last => "last",
         }
     }
 }
@@ -98,6 +101,8 @@ struct PoolingFile {
     pooling_mode_cls_token: bool,
     #[serde(default)]
     pooling_mode_mean_tokens: bool,
+    #[serde(default)]
+    pooling_mode_lasttoken: bool,
     #[serde(default)]
     pooling_mode_max_tokens: bool,
     #[serde(default)]
@@ -134,31 +139,54 @@ impl Folder {
         let (path, text) = bytes(dir, "config.json")?;
         let config: Config = json(&path, &text)?;
         check_config(&path, &config)?;
-        let (path, pool) = bytes(dir, "1_Pooling/config.json")?;
-        let pooling = check_pooling(&path, &json(&path, &pool)?, &config)?;
-        let (path, sentence) = bytes(dir, "sentence_bert_config.json")?;
-        let max_tokens = json::<SentenceFile>(&path, &sentence)?.max_seq_length;
         let places = config.max_position_embeddings - config.first_position();
-        if !(2..=places).contains(&max_tokens) {
-            let expected = format!("2 to {places} (max_position_embeddings)");
-            return Err(setting(&path, "max_seq_length", expected, max_tokens));
-        }
-        let (path, words) = bytes(dir, "tokenizer.json")?;
-        let tokenizer = tokenizer(&path, &words, &config, max_tokens)?;
-        let (path, data) = bytes(dir, "model.safetensors")?;
-        let last = projection::read(dir, config.hidden_size)?;
-        let beside = last.iter().flat_map(|last| &last.sources);
-        let revision =
-            Fingerprint::of([&text, &pool, &sentence, &words, &data].into_iter().chain(beside).map(Vec::as_slice));
-        Ok(Folder {
-            pooling,
-            projection: last.map(|last| (last.shape, last.parameters)),
-            tokenizer,
-            weights: Weights::of(path, data, config.family.prefix()),
-            config,
-            revision,
-        })
+        let sizes = Sizes { hidden: config.hidden_size, vocab: config.vocab_size, places };
+        let Beside { pooling, projection, tokenizer, path, weights, revision } = beside(dir, &text, sizes)?;
+        let weights = Weights::of(path, weights, config.family.prefix());
+        Ok(Folder { pooling, projection, tokenizer, weights, config, revision })
     }
+}
+
+/// The sizes of a network that the files beside it must fit.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    /// Width of a token vector.
+    pub hidden: usize,
+    /// Known word pieces.
+    pub vocab: usize,
+    /// Longest sequence.
+    pub places: usize,
+}
+
+/// What lies beside a network's configuration, the same for every family.
+pub(crate) struct Beside {
+    pub pooling: Pooling,
+    pub projection: Option<(Projection, Vec<f32>)>,
+    pub tokenizer: Tokenizer,
+    /// Where the weights are, and the file itself.
+    pub path: PathBuf,
+    pub weights: Vec<u8>,
+    pub revision: Fingerprint,
+}
+
+/// Reads what lies beside `config.json`, whose bytes are `text`.
+pub(crate) fn beside(dir: &Path, text: &[u8], sizes: Sizes) -> Result<Beside> {
+    let (path, pool) = bytes(dir, "1_Pooling/config.json")?;
+    let pooling = check_pooling(&path, &json(&path, &pool)?, sizes)?;
+    let (path, sentence) = bytes(dir, "sentence_bert_config.json")?;
+    let max_tokens = json::<SentenceFile>(&path, &sentence)?.max_seq_length;
+    if !(2..=sizes.places).contains(&max_tokens) {
+        let expected = format!("2 to {} (max_position_embeddings)", sizes.places);
+        return Err(setting(&path, "max_seq_length", expected, max_tokens));
+    }
+    let (path, words) = bytes(dir, "tokenizer.json")?;
+    let tokenizer = tokenizer(&path, &words, sizes, max_tokens)?;
+    let (path, weights) = bytes(dir, "model.safetensors")?;
+    let last = projection::read(dir, sizes.hidden)?;
+    let sources = last.iter().flat_map(|last| &last.sources).map(Vec::as_slice);
+    let revision = Fingerprint::of([text, &pool, &sentence, &words, &weights].into_iter().chain(sources));
+    let projection = last.map(|last| (last.shape, last.parameters));
+    Ok(Beside { pooling, projection, tokenizer, path, weights, revision })
 }
 
 pub(crate) fn bytes(dir: &Path, name: &str) -> Result<(PathBuf, Vec<u8>)> {
@@ -208,31 +236,32 @@ fn check_config(path: &Path, c: &Config) -> Result<()> {
     Ok(())
 }
 
-fn check_pooling(path: &Path, file: &PoolingFile, config: &Config) -> Result<Pooling> {
-    if file.word_embedding_dimension != config.hidden_size {
-        let (expected, got) = (config.hidden_size.to_string(), file.word_embedding_dimension);
+fn check_pooling(path: &Path, file: &PoolingFile, sizes: Sizes) -> Result<Pooling> {
+    if file.word_embedding_dimension != sizes.hidden {
+        let (expected, got) = (sizes.hidden.to_string(), file.word_embedding_dimension);
         return Err(setting(path, "word_embedding_dimension", expected, got));
     }
     let others = file.pooling_mode_max_tokens || file.pooling_mode_mean_sqrt_len_tokens;
-    match (file.pooling_mode_mean_tokens, file.pooling_mode_cls_token, others) {
-        (true, false, false) => Ok(Pooling::Mean),
-        (false, true, false) => Ok(Pooling::Cls),
-        _ => Err(setting(path, "pooling_mode", "exactly one of mean_tokens, cls_token", "another choice")),
+    match (file.pooling_mode_mean_tokens, file.pooling_mode_cls_token, file.pooling_mode_lasttoken, others) {
+        (true, false, false, false) => Ok(Pooling::Mean),
+        (false, true, false, false) => Ok(Pooling::Cls),
+        (false, false, true, false) => Ok(Pooling::Last),
+        _ => Err(setting(path, "pooling_mode", "exactly one of mean_tokens, cls_token, lasttoken", "another choice")),
     }
 }
 
 /// The file may come with the padding and truncation of its training; ours are the model's length and none.
-fn tokenizer(path: &Path, text: &[u8], config: &Config, max_tokens: usize) -> Result<Tokenizer> {
+fn tokenizer(path: &Path, text: &[u8], sizes: Sizes, max_tokens: usize) -> Result<Tokenizer> {
     let wrong = |e| ContentError::file(path, "a tokenizer", e);
     let mut tokenizer = Tokenizer::from_bytes(text).map_err(wrong)?;
     let cut = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
     tokenizer.with_truncation(Some(cut)).map_err(wrong)?;
     tokenizer.with_padding(None);
-    if tokenizer.get_vocab_size(true) > config.vocab_size {
+    if tokenizer.get_vocab_size(true) > sizes.vocab {
         return Err(setting(
             path,
             "vocab",
-            format!("at most {} (vocab_size)", config.vocab_size),
+            format!("at most {} (vocab_size)", sizes.vocab),
             tokenizer.get_vocab_size(true),
         ));
     }

@@ -14,6 +14,8 @@
 //!
 
 pub mod bert;
+#[cfg(feature = "candle")]
+mod beyond;
 pub mod cache;
 pub mod catalogue;
 pub mod encoder;

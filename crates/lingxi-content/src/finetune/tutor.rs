@@ -508,6 +508,7 @@ fn pool(states: &[f32], pooling: Pooling, out: &mut [f32]) {
     match pooling {
         Pooling::Mean => states.chunks_exact(out.len()).for_each(|row| axpy(1.0 / n as f32, row, out)),
         Pooling::Cls => out.copy_from_slice(&states[..out.len()]),
+        Pooling::Last => out.copy_from_slice(&states[states.len() - out.len()..]),
     }
 }
 
@@ -517,6 +518,10 @@ fn pool_back(d: &[f32], pooling: Pooling, states: &mut [f32]) {
     match pooling {
         Pooling::Mean => states.chunks_exact_mut(d.len()).for_each(|row| axpy(1.0 / n as f32, d, row)),
         Pooling::Cls => states[..d.len()].copy_from_slice(d),
+        Pooling::Last => {
+            let last = states.len() - d.len();
+            states[last..].copy_from_slice(d);
+        }
     }
 }
 
