@@ -223,7 +223,7 @@ impl<'a> Bench<'a> {
     /// One encoder's learning from where all begin.
     pub(super) fn work<'b>(&'b self, title: &'b str, seed: u64) -> Work<'b> {
         let (name, tuning, classes) = (&self.recipe.name, &self.recipe.tuning, &self.parts.names);
-        Work { title, name, tuning, base: self.base(), classes, seed, unit: (1.0, 0.0) }
+        Work { title, name, tuning, base: self.base(), classes, seed, unit: (1.0, 0.0), ways: &[] }
     }
 
     /// What judges.

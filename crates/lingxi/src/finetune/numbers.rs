@@ -101,6 +101,7 @@ impl<'a> Bench<'a> {
             classes: &[],
             seed: self.site.seed,
             unit: (spread, mean),
+            ways: &[],
         };
         let learnt = learn(&work, lessons(train), lessons(valid), self.site)?;
         let (tuned, ..) = Tuned::load(&learnt.model)?;
