@@ -181,6 +181,10 @@ impl Tutor {
         let h = config.hidden_size;
         let begun = tuning.dense.map(|_| Projection { from: h, to: h, bend: Bend::Identity });
         let projection = last.as_ref().map(|(shape, _)| *shape).or(begun);
+        if tuning.strategy == Strategy::Head && lessons.task.outputs() == 0 && projection.is_none() {
+            let expected = "whitened or identity: this head has no layer of its own to learn".into();
+            return Err(ContentError::Tuning { field: "dense".into(), expected, got: "none".into() });
+        }
         let width = projection.map_or(h, |projection| projection.to);
         let own = projection.map_or(0, |projection| projection.len());
         let places = Places::new(&config, &tuning.strategy, own + lessons.task.outputs() * (width + 1));

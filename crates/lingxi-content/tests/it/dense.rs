@@ -186,6 +186,9 @@ fn what_comes_next_is_learned_by_the_layer_alone() {
     let wrong = Tuning { strategy: top, ..tuning(&head, "whitened") };
     let why = Tutor::new(dir.path(), &wrong, lessons(&head), lessons(&head), 1).err().expect("refused").to_string();
     assert!(why.contains("strategy") && why.contains("top layers"), "{why}");
+    let without = Tuning { dense: None, ..tuning(&head, "whitened") };
+    let why = Tutor::new(dir.path(), &without, lessons(&head), lessons(&head), 1).err().expect("refused").to_string();
+    assert!(why.contains("dense") && why.contains("whitened or identity"), "{why}");
 }
 
 #[test]
