@@ -41,6 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         views: 1,
         agreement: 0.0,
         adversary: None,
+        dense: None,
         training: TrainerConfig { batch: batch.ids.len(), ..TrainerConfig::default() },
     };
     let task = |labels| Task::Classes { labels, classes, teacher: None };

@@ -3,6 +3,7 @@
 //! Vectors `z [texts,h]` come in, the loss and its gradients go out. Classes and numbers have a layer `z W' + b` of their own;
 //! pairs are compared by their cosine and have no parameters.
 
+use super::next;
 use lingxi_kernels::{axpy, dot, log_sum_exp, matmul_nn, matmul_nt, matmul_tn_add, softmax_rows};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -33,6 +34,13 @@ pub enum Head {
     /// For each text of a group the mean over its companions of `-log softmax(cos / temperature)` among all other texts of the
     /// batch (Khosla et al. 2020, arXiv 2004.11362, equation 2).
     Companions {
+        /// Default .05.
+        #[serde(default = "temperature")]
+        temperature: f32,
+    },
+    /// What a shopper took next: `-log softmax(q . z / temperature)` of its text among those of all rivals but the past ones, where `q` is
+    /// the weighed mean of the past texts' unit vectors. All rivals are asked every time, so what is taken often needs no correction.
+    Next {
         /// Default .05.
         #[serde(default = "temperature")]
         temperature: f32,
@@ -78,6 +86,22 @@ pub enum Task {
     Pairs(Vec<Pair>),
     /// Texts that belong together, each group at least two: what one shopper took.
     Groups(Vec<Vec<u32>>),
+    /// What was taken next, among others.
+    Visits {
+        /// Numbers of texts, ascending; all that visits name are among them.
+        rivals: Vec<u32>,
+        /// One an example.
+        visits: Vec<Visit>,
+    },
+}
+
+/// What a shopper had taken, and what came next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Visit {
+    /// Numbers of texts and their weights, which sum to one.
+    pub past: Vec<(u32, f32)>,
+    /// A text's number, none of the past.
+    pub next: u32,
 }
 
 /// Two texts that belong together, and others that do not belong to the first.
@@ -117,6 +141,7 @@ impl Task {
             Task::Values { targets } => targets.len(),
             Task::Pairs(pairs) => pairs.len(),
             Task::Groups(groups) => groups.len(),
+            Task::Visits { visits, .. } => visits.len(),
         }
     }
 
@@ -130,7 +155,7 @@ impl Task {
         match self {
             Task::Classes { classes, .. } => *classes,
             Task::Values { .. } => 1,
-            Task::Pairs(_) | Task::Groups(_) => 0,
+            Task::Pairs(_) | Task::Groups(_) | Task::Visits { .. } => 0,
         }
     }
 
@@ -139,12 +164,13 @@ impl Task {
         match self {
             Task::Pairs(pairs) => pairs.iter().flat_map(|p| p.worse.iter().chain([&p.left, &p.right])).max().copied(),
             Task::Groups(groups) => groups.iter().flatten().max().copied(),
+            Task::Visits { rivals, .. } => rivals.last().copied(),
             Task::Classes { .. } | Task::Values { .. } => (self.len() as u32).checked_sub(1),
         }
     }
 
     /// The texts that a batch needs. Of classes and numbers each in all its views: all first views, then all second ones; of groups
-    /// each once, by number.
+    /// each once, by number; of visits all rivals.
     pub(crate) fn texts(&self, batch: &[u32], views: usize) -> Vec<u32> {
         match self {
             Task::Pairs(pairs) => {
@@ -156,6 +182,7 @@ impl Task {
                     .collect()
             }
             Task::Groups(groups) => texts_of(groups, batch),
+            Task::Visits { rivals, .. } => rivals.clone(),
             Task::Classes { .. } | Task::Values { .. } => batch.repeat(views),
         }
     }
@@ -204,6 +231,10 @@ impl Head {
             }
             (Head::InfoNce { temperature }, Task::Pairs(pairs)) => info_nce(pairs, batch, z, h, temperature),
             (Head::Companions { temperature }, Task::Groups(groups)) => companions(groups, batch, z, h, temperature),
+            (Head::Next { temperature }, Task::Visits { rivals, visits }) => {
+                let batch = batch.iter().map(|at| &visits[*at as usize]).collect();
+                next::learn(&next::Asked { rivals, batch }, z, h, temperature)
+            }
             (Head::Pairwise { margin, temperature }, Task::Pairs(pairs)) => {
                 pairwise(pairs, batch, z, h, margin, temperature)
             }
@@ -226,6 +257,7 @@ impl Head {
             Head::Regression => matches!(task, Task::Values { .. }),
             Head::InfoNce { .. } | Head::Pairwise { .. } => matches!(task, Task::Pairs(_)),
             Head::Companions { .. } => matches!(task, Task::Groups(_)),
+            Head::Next { .. } => matches!(task, Task::Visits { .. }),
         }
     }
 }
@@ -334,14 +366,14 @@ fn agree(y: &mut [f32], classes: usize, weight: f32, d: &mut [f32]) -> f64 {
 }
 
 /// Rows brought to length 1, and what each was divided by.
-fn unit(z: &[f32], h: usize) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn unit(z: &[f32], h: usize) -> (Vec<f32>, Vec<f32>) {
     let lengths: Vec<f32> = z.chunks_exact(h).map(|row| dot(row, row).sqrt().max(1e-12)).collect();
     let rows = z.chunks_exact(h).zip(&lengths).flat_map(|(row, length)| row.iter().map(move |x| x / length)).collect();
     (rows, lengths)
 }
 
 /// From the gradient of unit rows to that of the rows.
-fn unit_back(d: &mut [f32], rows: &[f32], lengths: &[f32], h: usize) {
+pub(super) fn unit_back(d: &mut [f32], rows: &[f32], lengths: &[f32], h: usize) {
     for ((d, row), length) in d.chunks_exact_mut(h).zip(rows.chunks_exact(h)).zip(lengths) {
         let along = dot(d, row);
         d.iter_mut().zip(row).for_each(|(d, x)| *d = (*d - along * x) / length);

@@ -62,7 +62,17 @@ impl Tuned {
 
     /// One vector a text, `[texts,width]`, not brought to length 1.
     pub fn vectors(&self, texts: &[Vec<u32>]) -> Vec<f32> {
-        projected(&self.network, self.projection, vectors(&self.network, self.pooling, texts))
+        self.project(self.pooled(texts))
+    }
+
+    /// What comes out of the encoder's own layers, one vector a text.
+    pub fn pooled(&self, texts: &[Vec<u32>]) -> Vec<f32> {
+        vectors(&self.network, self.pooling, texts)
+    }
+
+    /// What the layer behind pooling makes of such vectors.
+    pub fn project(&self, pooled: Vec<f32>) -> Vec<f32> {
+        projected(&self.network, self.projection, pooled)
     }
 
     /// Numbers of a text's vector.

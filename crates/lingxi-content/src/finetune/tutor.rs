@@ -6,6 +6,7 @@
 
 use super::head::{Head, Slopes, Task, Views, centres};
 use super::network::{Network, Noise, Pass};
+use super::next;
 use super::places::Places;
 use super::strategy::Strategy;
 use super::tuned::{Tuned, added_of, needs_more};
@@ -90,6 +91,10 @@ impl Tuning {
         if let Some((field, expected, got)) = self.training.wrong() {
             return wrong(field, expected.to_owned(), got);
         }
+        if matches!(self.head, Head::Next { .. }) && self.strategy != Strategy::Head {
+            let expected = "head, with a dense layer: what asks all texts every time cannot read them every time";
+            return wrong("strategy", expected.into(), self.strategy.name().into());
+        }
         if self.precision == Precision::Int8 {
             return wrong("precision", "f32 or bf16: bytes are for what has been trained".into(), "int8".into());
         }
@@ -113,9 +118,10 @@ impl Tuning {
             return wrong("head.classification.smoothing", "0 to below 1".into(), smoothing.to_string());
         }
         let temperature = match self.head {
-            Head::InfoNce { temperature } | Head::Pairwise { temperature, .. } | Head::Companions { temperature } => {
-                temperature
-            }
+            Head::InfoNce { temperature }
+            | Head::Pairwise { temperature, .. }
+            | Head::Companions { temperature }
+            | Head::Next { temperature } => temperature,
             _ => 1.0,
         };
         if !(temperature.is_finite() && temperature > 0.0) {
@@ -135,13 +141,13 @@ pub struct Lessons {
 }
 
 impl Lessons {
-    /// The texts that an example has.
-    fn learned(&self) -> Vec<Vec<u32>> {
+    /// Numbers of the texts that an example has, each once.
+    fn learned(&self) -> Vec<u32> {
         let all: Vec<u32> = (0..self.task.len() as u32).collect();
         let mut texts = self.task.texts(&all, 1);
         texts.sort_unstable();
         texts.dedup();
-        texts.iter().map(|text| self.texts[*text as usize].clone()).collect()
+        texts
     }
 }
 
@@ -160,6 +166,8 @@ pub struct Tutor {
     /// States that came to it, text by text; the text's vector where no layer is trained.
     below: Vec<Vec<f32>>,
     room: usize,
+    /// Pooled vectors of the held texts, where no layer is trained.
+    held_below: Vec<f32>,
 }
 
 impl Tutor {
@@ -173,6 +181,10 @@ impl Tutor {
         let h = config.hidden_size;
         let begun = tuning.dense.map(|_| Projection { from: h, to: h, bend: Bend::Identity });
         let projection = last.as_ref().map(|(shape, _)| *shape).or(begun);
+        if tuning.strategy == Strategy::Head && lessons.task.outputs() == 0 && projection.is_none() {
+            let expected = "whitened or identity: this head has no layer of its own to learn".into();
+            return Err(ContentError::Tuning { field: "dense".into(), expected, got: "none".into() });
+        }
         let width = projection.map_or(h, |projection| projection.to);
         let own = projection.map_or(0, |projection| projection.len());
         let places = Places::new(&config, &tuning.strategy, own + lessons.task.outputs() * (width + 1));
@@ -182,23 +194,43 @@ impl Tutor {
             added_of(dir, &places, &mut theta)?;
         }
         let mut network = Network::new(config, places, theta, tuning.precision.into());
+        // Where no layer is trained, texts are read once for all that follows.
+        let frozen = tuning.adversary.is_none() && network.places.first_trained() == Some(network.places.layers.len());
+        let mut all = if frozen { vectors(&network, pooling, &lessons.texts) } else { vec![] };
         let at = network.places.head.start;
-        if let Some(parameters) = match (last, tuning.dense) {
-            (Some((_, parameters)), _) => Some(parameters),
-            (None, Some(start)) => Some(start.parameters(&vectors(&network, pooling, &lessons.learned()), h)?),
-            (None, None) => None,
-        } {
-            network.theta[at..at + own].copy_from_slice(&parameters);
-        }
+        let parameters = match (last, tuning.dense) {
+            (Some((_, parameters)), _) => parameters,
+            (None, Some(start)) => {
+                let learned = lessons.learned();
+                let row = |text: &u32| &all[*text as usize * h..][..h];
+                let z = match frozen {
+                    true => learned.iter().flat_map(row).copied().collect(),
+                    false => {
+                        let texts: Vec<_> = learned.iter().map(|text| lessons.texts[*text as usize].clone()).collect();
+                        vectors(&network, pooling, &texts)
+                    }
+                };
+                start.parameters(&z, h)?
+            }
+            (None, None) => vec![],
+        };
+        network.theta[at..at + own].copy_from_slice(&parameters);
         if let (Head::Classification { scale: Some(_), .. }, Task::Classes { labels, classes, .. }) =
             (tuning.head, &lessons.task)
         {
-            let z = vectors(&network, pooling, &lessons.texts);
+            let z = if frozen { all.clone() } else { vectors(&network, pooling, &lessons.texts) };
             let z = projected(&network, projection, z);
             let layer = centres(&z, width, labels, *classes);
             network.theta[at + own..].copy_from_slice(&layer);
         }
-        Ok(Tutor::with(network, (pooling, projection), tuning, lessons, held))
+        let mut tutor = Tutor::with(network, (pooling, projection), tuning, lessons, held);
+        if frozen {
+            tutor.below = all.chunks_exact(h).map(<[f32]>::to_vec).collect();
+            if tutor.held.texts == tutor.lessons.texts {
+                tutor.held_below = std::mem::take(&mut all);
+            }
+        }
+        Ok(tutor)
     }
 
     fn with(
@@ -218,7 +250,20 @@ impl Tutor {
         let lanes = vec![vec![0.0; places.trained_beside_embeddings()]; LANES];
         let below = vec![Vec::new(); lessons.texts.len()];
         let (tuning, passes) = (tuning.clone(), Vec::new());
-        Tutor { tuning, network, pooling, projection, lessons, held, passes, lanes, first, below, room: MOST_KEPT }
+        Tutor {
+            tuning,
+            network,
+            pooling,
+            projection,
+            lessons,
+            held,
+            passes,
+            lanes,
+            first,
+            below,
+            room: MOST_KEPT,
+            held_below: vec![],
+        }
     }
 
     /// What training begins with.
@@ -240,6 +285,18 @@ impl Tutor {
     /// Width of a text's vector, as the head sees it.
     fn width(&self) -> usize {
         self.projection.map_or(self.network.width(), |projection| projection.to)
+    }
+
+    /// What the held texts mean to the head under the parameters set last.
+    fn held_vectors(&mut self) -> Vec<f32> {
+        let frozen = self.first == Some(self.network.config.num_hidden_layers);
+        if !frozen {
+            return projected(&self.network, self.projection, vectors(&self.network, self.pooling, &self.held.texts));
+        }
+        if self.held_below.is_empty() {
+            self.held_below = vectors(&self.network, self.pooling, &self.held.texts);
+        }
+        projected(&self.network, self.projection, self.held_below.clone())
     }
 
     /// The head's loss of text vectors, and its gradients: of the vectors, and of all that lies behind pooling.
@@ -390,15 +447,15 @@ impl Learner for Tutor {
         loss
     }
 
-    /// Classes: the share of errors plus a thousandth of the loss, which decides between equals; all others: the loss.
+    /// Classes: the share of errors plus a thousandth of the loss, which decides between equals; visits: the same, where an error is a
+    /// text that is not among the first 20; all others: the loss.
     fn check(&mut self, parameters: &[f32]) -> Option<f64> {
         if self.held.task.is_empty() {
             return None;
         }
         self.network.set(parameters);
+        let z = self.held_vectors();
         let (h, tuning, head) = (self.width(), &self.tuning, self.behind().1);
-        let z = vectors(&self.network, self.pooling, &self.held.texts);
-        let z = projected(&self.network, self.projection, z);
         let views = Views { count: 1, agreement: 0.0 };
         let all: Vec<u32> = (0..self.held.task.len() as u32).collect();
         let (mut loss, mut right) = (0.0, 0);
@@ -412,9 +469,13 @@ impl Learner for Tutor {
                 let best = y.chunks_exact(*classes).map(best);
                 right += best.zip(batch).filter(|(best, i)| *best as u32 == labels[**i as usize]).count();
             }
+            if let Task::Visits { rivals, visits } = &self.held.task {
+                let batch = batch.iter().map(|at| &visits[*at as usize]).collect();
+                right += next::found(&next::Asked { rivals, batch }, &z, h);
+            }
         }
         match self.held.task {
-            Task::Classes { .. } => Some(1.0 - right as f64 / all.len() as f64 + loss / 1000.0),
+            Task::Classes { .. } | Task::Visits { .. } => Some(1.0 - right as f64 / all.len() as f64 + loss / 1000.0),
             _ => Some(loss),
         }
     }
@@ -442,7 +503,10 @@ pub(crate) fn behind(network: &Network, projection: Option<Projection>) -> (&[f3
 
 /// Pooled vectors, and what the layer behind pooling makes of them, if there is one.
 pub(crate) fn projected(network: &Network, projection: Option<Projection>, z: Vec<f32>) -> Vec<f32> {
-    projection.map_or_else(|| z.clone(), |projection| projection.forward(behind(network, Some(projection)).0, &z))
+    match projection {
+        Some(projection) => projection.forward(behind(network, Some(projection)).0, &z),
+        None => z,
+    }
 }
 
 /// Pooled vectors `[texts,h]`, nothing dropped.
@@ -529,7 +593,7 @@ fn pool_back(d: &[f32], pooling: Pooling, states: &mut [f32]) {
 pub(super) mod tests {
     use super::*;
     use crate::family::Family;
-    use crate::finetune::head::{Pair, Teacher};
+    use crate::finetune::head::{Pair, Teacher, Visit};
     use crate::finetune::strategy::{Lora, Matrix};
     use lingxi_train::gradient_check;
     use rand::RngExt;
@@ -647,7 +711,14 @@ pub(super) mod tests {
                 Pooling::Cls,
             );
             let groups = Task::Groups(vec![vec![0, 1, 2], vec![3, 4], vec![2, 5]]);
-            if strategy != Strategy::Head {
+            if strategy == Strategy::Head {
+                let visit = |past: &[(u32, f32)], next| Visit { past: past.to_vec(), next };
+                let visits =
+                    vec![visit(&[(0, 0.7), (3, 0.3)], 1), visit(&[(1, 1.0)], 5), visit(&[(5, 0.5), (0, 0.5)], 4)];
+                let visits = Task::Visits { rivals: vec![0, 1, 3, 4, 5], visits };
+                let behind = Some(Projection { from: 8, to: 6, bend: Bend::Identity });
+                check_behind(&tuning(strategy, Head::Next { temperature: 0.5 }), visits, Pooling::Mean, behind);
+            } else {
                 check(&tuning(strategy.clone(), Head::Companions { temperature: 0.5 }), groups, Pooling::Mean);
                 check(&tuning(strategy.clone(), contrast), pairs(), Pooling::Mean);
                 check(&tuning(strategy.clone(), order), pairs(), Pooling::Mean);

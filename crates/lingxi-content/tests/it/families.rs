@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The Python that `bench/bench.py` has made, with the pinned `transformers`.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     if std::env::var_os("LINGXI_SLOW").is_none() {
         eprintln!("SKIPPED: set LINGXI_SLOW=1 to compare with PyTorch");
         return None;

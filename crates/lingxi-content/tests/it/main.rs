@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cache;
+mod dense;
 mod draft;
 mod families;
 mod finetune;

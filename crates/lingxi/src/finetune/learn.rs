@@ -7,7 +7,7 @@ use crate::progress::Unit;
 use crate::site::Site;
 use crate::stages::learn::unix_seconds;
 use anyhow::Result;
-use lingxi_content::finetune::{Lessons, Task, Tuning, Tutor};
+use lingxi_content::finetune::{Lessons, Task, Tuning, Tutor, Visit};
 use lingxi_data::Fingerprint;
 use lingxi_train::{Learner, Run, TrainerConfig};
 use std::path::{Path, PathBuf};
@@ -62,12 +62,24 @@ pub struct Work<'a> {
     pub seed: u64,
     /// What an answer of the head is multiplied by, and what is then added: (1, 0) unless the lessons were brought to a unit of their own.
     pub unit: (f32, f32),
+    /// Shares of the way from the parameters at the beginning to the best ones; those held out choose among them (Wortsman et al. 2022, arXiv
+    /// 2109.01903). Empty: all the way.
+    pub ways: &'a [f32],
 }
 
 impl<'a> Work<'a> {
     /// What a recipe asks to be learned from `base`, without classes and in the unit of the lessons.
     pub fn of(recipe: &'a FinetuneRecipe, title: &'a str, base: (&'a Path, Fingerprint), seed: u64) -> Work<'a> {
-        Work { title, name: &recipe.name, tuning: &recipe.tuning, base, classes: &[], seed, unit: (1.0, 0.0) }
+        Work {
+            title,
+            name: &recipe.name,
+            tuning: &recipe.tuning,
+            base,
+            classes: &[],
+            seed,
+            unit: (1.0, 0.0),
+            ways: &[],
+        }
     }
 }
 
@@ -87,7 +99,8 @@ pub fn learn(work: &Work<'_>, learned: Lessons, held: Lessons, site: &Site) -> R
     std::fs::create_dir_all(&folder).map_err(|why| unwritable(&folder, why))?;
     let (parameters, training) = (tutor.parameters(), &work.tuning.training);
     let run = Reading { title: work.title, folder: &folder, key: &key, seed: work.seed };
-    let best = train(&run, training, &mut tutor, parameters, site)?;
+    let best = train(&run, training, &mut tutor, parameters.clone(), site)?;
+    let best = choose(&mut tutor, work.ways, &parameters, best, site);
     let seconds = started.elapsed().as_secs_f64();
     let mut tuned = tutor.tuned(&best);
     if work.unit != (1.0, 0.0) {
@@ -95,6 +108,20 @@ pub fn learn(work: &Work<'_>, learned: Lessons, held: Lessons, site: &Site) -> R
     }
     keep(&folder, |to| tuned.save(work.base.0, to, work.classes))?;
     Ok(Learnt { model, seconds, kept: true })
+}
+
+/// The parameters on the way from `begun` to `best` that what is held out likes most.
+fn choose(tutor: &mut Tutor, ways: &[f32], begun: &[f32], best: Vec<f32>, site: &Site) -> Vec<f32> {
+    let mut chosen: Option<(f64, f32, Vec<f32>)> = None;
+    for way in ways {
+        let between: Vec<f32> = begun.iter().zip(&best).map(|(begun, best)| begun + way * (best - begun)).collect();
+        let Some(figure) = tutor.check(&between) else { return best };
+        site.progress.note(&format!("{way:.2} of the way: held out {figure:.4}"));
+        if chosen.as_ref().is_none_or(|(least, ..)| figure < *least) {
+            chosen = Some((figure, *way, between));
+        }
+    }
+    chosen.map_or(best, |(_, _, parameters)| parameters)
 }
 
 /// What the parameters are a function of.
@@ -108,6 +135,12 @@ fn key(work: &Work<'_>, learned: &Lessons, held: &Lessons) -> String {
             }
             Task::Values { targets } => targets.iter().map(|x| x.to_bits()).collect(),
             Task::Groups(groups) => groups.iter().flat_map(|g| [&[g.len() as u32], &g[..]].concat()).collect(),
+            Task::Visits { rivals, visits } => {
+                let past = |(text, weight): &(u32, f32)| [*text, weight.to_bits()];
+                let of =
+                    |v: &Visit| [v.past.len() as u32, v.next].into_iter().chain(v.past.iter().flat_map(past)).collect();
+                rivals.iter().copied().chain(visits.iter().flat_map(|v| -> Vec<u32> { of(v) })).collect()
+            }
             Task::Pairs(pairs) => {
                 pairs.iter().flat_map(|p| [&[p.left, p.right, p.worse.len() as u32], &p.worse[..]].concat()).collect()
             }
@@ -122,6 +155,10 @@ fn key(work: &Work<'_>, learned: &Lessons, held: &Lessons) -> String {
     let unit = [work.unit.0.to_le_bytes(), work.unit.1.to_le_bytes()].concat();
     if work.unit != (1.0, 0.0) {
         parts.push(&unit);
+    }
+    let ways: Vec<u8> = work.ways.iter().flat_map(|way| way.to_le_bytes()).collect();
+    if !ways.is_empty() {
+        parts.push(&ways);
     }
     Fingerprint::of(parts).to_string()
 }

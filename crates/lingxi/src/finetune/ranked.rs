@@ -2,8 +2,10 @@
 //! has not learned from.
 //!
 //! Queries are dealt to folds. For each fold an encoder learns from the queries of the others, of which a share is held out and chooses the
-//! epoch and how far to go from the encoder as it was; then it orders the judged products of the fold's queries by their cosine. The encoder
-//! as it was orders the same products, so both are paired by query. What is kept in the end has learned from all folds.
+//! epoch and how far to go from the encoder as it was; then the fold's queries are asked. Either the products that people judged for a query
+//! are ordered by their cosine, or (`search`) the whole catalogue is searched, and what nobody judged for the query is taken for not
+//! relevant; then the order of the judged ones stands beside it. The encoder as it was is asked the same, so both are paired by query. What
+//! is kept in the end has learned from all folds.
 
 use super::learn::{Learnt, Work, directory, forget, learn};
 use super::pairs::Pairs;
@@ -12,8 +14,9 @@ use super::run::{Outcome, Row};
 use crate::site::Site;
 use crate::stages::measure::DRAWS;
 use anyhow::Result;
-use lingxi_content::finetune::{Lessons, Pair, Task, Tuned};
+use lingxi_content::finetune::{Lessons, Pair, Strategy, Task, Tuned};
 use lingxi_content::{BertEncoder, Precision};
+use lingxi_data::Encode;
 use lingxi_eval::{EvalConfig, Judged, Report, measure_judged, paired_test};
 use lingxi_kernels::dot;
 use lingxi_train::folds::{folds, hold_out};
@@ -21,12 +24,15 @@ use rand::SeedableRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// What decides.
 pub const MAIN: &str = "ndcg@10";
 const CUT: usize = 10;
+/// Near products that nobody judged, from which some are drawn.
+const NEAR: usize = 50;
 
 /// Learns and asks fold by fold, then learns from all.
 ///
@@ -36,23 +42,36 @@ pub fn run(recipe: &FinetuneRecipe, k: usize, site: &Site) -> Result<Outcome> {
     let bench = Bench::new(recipe, site)?;
     let fold_of = folds(&bench.strata, k, site.seed);
     let all = 0..bench.strata.len() as u32;
-    let (mut asked, mut valid, mut learnt) = ([bench.nothing(), bench.nothing()], Vec::new(), Vec::new());
+    let (mut asked, mut valid, mut learnt) = (bench.nothing_asked(), Vec::new(), Vec::new());
     for fold in 0..k {
         let (test, rest): (Vec<u32>, Vec<u32>) = all.clone().partition(|query| fold_of[*query as usize] == fold);
         let chosen = bench.learn(&format!("fold {}", fold + 1), &rest)?;
-        let frozen = chosen.tuned.between(&bench.directory, 0.0)?;
-        for (lists, model) in asked.iter_mut().zip([&chosen.tuned, &frozen]) {
-            test.iter().zip(bench.order(model, &test)).for_each(|(query, list)| lists[*query as usize] = list);
+        for (model, lists) in [bench.plane(&chosen.tuned), bench.plane_as_it_was(&chosen.tuned)?].iter().zip(&mut asked)
+        {
+            for (range, lists) in bench.ranges().into_iter().zip(lists) {
+                test.iter().for_each(|query| lists[*query as usize] = bench.order(model, *query, range));
+            }
         }
         site.progress.note(&format!("fold {}: {:.2} of the way", fold + 1, chosen.way));
         valid.push(chosen.valid);
         learnt.push(chosen.learnt);
     }
-    let protocol = format!("{k} folds by query, cosine order of the products judged for each query");
-    let [tuned, frozen] = [(recipe.tuning.strategy.name(), &asked[0]), ("the encoder as it was", &asked[1])]
-        .map(|(name, lists)| bench.report(name, "folds", &protocol, lists));
-    let (tuned, frozen) = (tuned?, frozen?);
+    let names = [recipe.tuning.strategy.name(), "the encoder as it was"];
+    let mut reports = Vec::new();
+    for (at, range) in bench.ranges().into_iter().enumerate() {
+        let protocol = format!("{k} folds by query, {}", range.protocol());
+        for (name, lists) in names.iter().zip(&asked) {
+            reports.push(bench.report(name, "folds", &protocol, &lists[at])?);
+        }
+    }
+    let beside = reports.split_off(2);
+    let [tuned, frozen]: [Report; 2] = reports.try_into().expect("two models were asked");
     let gained = paired_test(&tuned, &frozen, MAIN, DRAWS, site.seed)?;
+    if let [tuned, frozen] = &beside[..] {
+        let judged = paired_test(tuned, frozen, MAIN, DRAWS, site.seed)?;
+        let [low, high] = judged.interval;
+        site.progress.note(&format!("{}: {:+.4} [{low:+.4}, {high:+.4}]", tuned.protocol, judged.difference));
+    }
     let valid = Report::mean(format!("mean of {k} folds: queries that chose"), &valid.iter().collect::<Vec<_>>());
     let mut last = bench.learn("all", &all.collect::<Vec<_>>())?;
     last.learnt.seconds += forget(learnt)?.iter().map(|fold| fold.seconds).sum::<f64>();
@@ -61,9 +80,10 @@ pub fn run(recipe: &FinetuneRecipe, k: usize, site: &Site) -> Result<Outcome> {
         last.tuned.save(&bench.directory, &last.learnt.model, &[])?;
     }
     let (bytes, trained) = (last.tuned.bytes(), last.tuned.trained());
-    let frozen = Row { test: frozen, valid: Report::default(), bytes };
+    let row = |test| Row { test, valid: Report::default(), bytes };
     let result = Row { test: tuned, valid, bytes };
-    let (others, members, gained) = (vec![frozen], vec![last.learnt], Some(gained));
+    let others = std::iter::once(frozen).chain(beside).map(row).collect();
+    let (members, gained) = (vec![last.learnt], Some(gained));
     Ok(Outcome { result, others, members, trained, gained, unlabelled: vec![] })
 }
 
@@ -89,6 +109,24 @@ struct Chosen {
     valid: Report,
 }
 
+/// Which products a query is asked of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Range {
+    /// Those that people judged for it.
+    Judged,
+    /// All of them; what nobody judged for it is not relevant.
+    Catalogue,
+}
+
+impl Range {
+    fn protocol(self) -> &'static str {
+        match self {
+            Range::Judged => "cosine order of the products judged for each query",
+            Range::Catalogue => "search of the whole catalogue by cosine, unjudged products not relevant",
+        }
+    }
+}
+
 struct Bench<'a> {
     recipe: &'a FinetuneRecipe,
     site: &'a Site,
@@ -100,6 +138,10 @@ struct Bench<'a> {
     judged: Vec<Vec<(u32, f32)>>,
     /// Whether a query can be asked, so that each fold has as many of those.
     strata: Vec<u32>,
+    /// What comes out of the encoder's own layers, of all texts; made when first asked for.
+    pooled: OnceLock<Vec<f32>>,
+    /// The products nearest to each query by the encoder as it was that nobody judged for it; made when first asked for.
+    near: OnceLock<Vec<Vec<u32>>>,
 }
 
 impl<'a> Bench<'a> {
@@ -118,11 +160,23 @@ impl<'a> Bench<'a> {
         let mut judged = vec![Vec::new(); names.len()];
         rows.iter().for_each(|row| judged[row.query as usize].push((names.len() as u32 + row.product, row.grade)));
         let strata = judged.iter().map(|list| u32::from(list.iter().any(|(_, grade)| *grade > 0.0))).collect();
-        Ok(Bench { recipe, site, directory, encoder, texts, judged, strata })
+        let (pooled, near) = (OnceLock::new(), OnceLock::new());
+        Ok(Bench { recipe, site, directory, encoder, texts, judged, strata, pooled, near })
+    }
+
+    /// What is measured, the first decides.
+    fn ranges(&self) -> Vec<Range> {
+        if self.recipe.ranking.search { vec![Range::Catalogue, Range::Judged] } else { vec![Range::Judged] }
     }
 
     fn nothing(&self) -> Vec<Vec<Judged>> {
         vec![Vec::new(); self.judged.len()]
+    }
+
+    /// Of two models, in each range.
+    fn nothing_asked(&self) -> [Vec<Vec<Vec<Judged>>>; 2] {
+        let one = vec![self.nothing(); self.ranges().len()];
+        [one.clone(), one]
     }
 
     /// Learns from some queries, a share of which says when to stop and how far to go.
@@ -135,13 +189,14 @@ impl<'a> Bench<'a> {
         let (train, held) = (part(false), part(true));
         let base = (self.directory.as_path(), self.encoder.revision());
         let work = Work::of(self.recipe, title, base, self.site.seed);
+        let decides = self.ranges()[0];
         let learnt = learn(&work, self.lessons(&train), self.lessons(&held), self.site)?;
         let (all, ..) = Tuned::load(&learnt.model)?;
         let mut best: Option<(f64, f32, Tuned, Report)> = None;
         for way in &self.recipe.ranking.ways {
             let tuned = all.between(&self.directory, *way)?;
-            let mut lists = self.nothing();
-            held.iter().zip(self.order(&tuned, &held)).for_each(|(query, list)| lists[*query as usize] = list);
+            let (mut lists, plane) = (self.nothing(), self.plane(&tuned));
+            held.iter().for_each(|query| lists[*query as usize] = self.order(&plane, *query, decides));
             let report = self.report("tuned", "validation", "queries that chose", &lists)?;
             let figure = report.metrics[MAIN];
             if best.as_ref().is_none_or(|(most, ..)| figure > *most) {
@@ -152,7 +207,8 @@ impl<'a> Bench<'a> {
         Ok(Chosen { tuned, way, learnt, valid })
     }
 
-    /// Each relevant product of each query beside some that are judged lower, and of the texts those alone.
+    /// Each relevant product of each query beside some that are judged lower and some near ones that nobody judged, and of the texts those
+    /// alone.
     fn lessons(&self, queries: &[u32]) -> Lessons {
         let ranking = &self.recipe.ranking;
         let mut rng = ChaCha8Rng::seed_from_u64(self.site.seed);
@@ -163,7 +219,10 @@ impl<'a> Bench<'a> {
             better.shuffle(&mut rng);
             for (right, grade) in better.into_iter().take(ranking.most) {
                 let lower: Vec<u32> = list.iter().filter(|(_, g)| g < grade).map(|(text, _)| *text).collect();
-                let worse = lower.sample(&mut rng, ranking.worse).copied().collect();
+                let mut worse: Vec<u32> = lower.sample(&mut rng, ranking.worse).copied().collect();
+                if ranking.mined > 0 {
+                    worse.extend(self.near()[*query as usize].sample(&mut rng, ranking.mined));
+                }
                 pairs.push(Pair { left: *query, right: *right, worse });
             }
         }
@@ -181,24 +240,55 @@ impl<'a> Bench<'a> {
         Lessons { texts, task: Task::Pairs(pairs) }
     }
 
-    /// The judged products of some queries with their cosines.
-    fn order(&self, model: &Tuned, queries: &[u32]) -> Vec<Vec<Judged>> {
-        let of = |query: &u32| &self.judged[*query as usize];
-        let texts = queries.iter().chain(queries.iter().flat_map(of).map(|(text, _)| text));
-        let texts: Vec<Vec<u32>> = texts.map(|text| self.texts[*text as usize].clone()).collect();
-        let mut z = model.vectors(&texts);
-        let h = z.len() / texts.len().max(1);
-        z.par_chunks_mut(h.max(1)).for_each(|row| {
-            let length = dot(row, row).sqrt().max(1e-12);
-            row.iter_mut().for_each(|x| *x /= length);
-        });
-        let mut products = z[queries.len() * h..].chunks_exact(h.max(1));
-        let list = |(at, query): (usize, &u32)| {
-            let query_row = &z[at * h..(at + 1) * h];
-            let rows = of(query).iter().zip(&mut products);
-            rows.map(|((_, grade), row)| Judged { score: dot(query_row, row), grade: *grade }).collect()
-        };
-        queries.iter().enumerate().map(list).collect()
+    /// All texts' vectors by a model, at length 1. Where its layers are those of the encoder as it was, texts are read once for all.
+    fn plane(&self, model: &Tuned) -> Vec<f32> {
+        let own = model.tuning().strategy != Strategy::Head;
+        let pooled = || if own { model.pooled(&self.texts) } else { self.pooled(model).to_vec() };
+        unit_rows(model.project(pooled()), model.width())
+    }
+
+    /// The same by the encoder as it was.
+    fn plane_as_it_was(&self, model: &Tuned) -> Result<Vec<f32>> {
+        let begun = model.between(&self.directory, 0.0)?;
+        Ok(unit_rows(begun.project(self.pooled(&begun).to_vec()), begun.width()))
+    }
+
+    /// By a model whose layers are those of the encoder as it was.
+    fn pooled(&self, model: &Tuned) -> &[f32] {
+        self.pooled.get_or_init(|| model.pooled(&self.texts))
+    }
+
+    /// Products near a query that nobody judged for it, the nearest first.
+    fn near(&self) -> &[Vec<u32>] {
+        self.near.get_or_init(|| {
+            let (z, h) = (self.encoder.encode_tokens(&self.texts), self.encoder.dim());
+            let of = |query: usize| {
+                let judged: HashSet<u32> = self.judged[query].iter().map(|(text, _)| *text).collect();
+                let own = &z[query * h..][..h];
+                let products = (self.judged.len()..self.texts.len()).filter(|text| !judged.contains(&(*text as u32)));
+                let mut all: Vec<(f32, u32)> =
+                    products.map(|text| (dot(own, &z[text * h..][..h]), text as u32)).collect();
+                all.sort_by(|a, b| b.0.total_cmp(&a.0));
+                all.into_iter().take(NEAR).map(|(_, text)| text).collect()
+            };
+            (0..self.judged.len()).into_par_iter().map(of).collect()
+        })
+    }
+
+    /// Products with their cosines to a query.
+    fn order(&self, plane: &[f32], query: u32, range: Range) -> Vec<Judged> {
+        let h = plane.len() / self.texts.len().max(1);
+        let row = |text: u32| &plane[text as usize * h..][..h];
+        let judged = &self.judged[query as usize];
+        let of = |(text, grade): (u32, f32)| Judged { score: dot(row(query), row(text)), grade };
+        match range {
+            Range::Judged => judged.iter().copied().map(of).collect(),
+            Range::Catalogue => {
+                let grades: HashMap<u32, f32> = judged.iter().copied().collect();
+                let products = self.judged.len() as u32..self.texts.len() as u32;
+                products.map(|text| of((text, grades.get(&text).copied().unwrap_or(0.0)))).collect()
+            }
+        }
     }
 
     fn report(&self, name: &str, split: &str, protocol: &str, lists: &[Vec<Judged>]) -> Result<Report> {
@@ -206,4 +296,12 @@ impl<'a> Bench<'a> {
         let config = EvalConfig { split, protocol, seed: self.site.seed, ..EvalConfig::default() };
         Ok(measure_judged(name, lists, CUT, &config)?)
     }
+}
+
+fn unit_rows(mut z: Vec<f32>, h: usize) -> Vec<f32> {
+    z.par_chunks_mut(h.max(1)).for_each(|row| {
+        let length = dot(row, row).sqrt().max(1e-12);
+        row.iter_mut().for_each(|x| *x /= length);
+    });
+    z
 }

@@ -86,6 +86,10 @@ pub struct Ranking {
     pub relevant: f32,
     /// Products of a lower grade beside each, drawn from those judged for the same query; default 4.
     pub worse: usize,
+    /// Products beside each that lie near the query by the encoder as it was and that nobody judged for it; default none.
+    pub mined: usize,
+    /// The whole catalogue is searched, and what nobody judged for a query is not relevant; default: judged products are ordered.
+    pub search: bool,
     /// Most pairs of a query, so that one with many judgements is not learned alone; default 16.
     pub most: usize,
     /// Share of the queries of training that chooses; default .2.
@@ -97,7 +101,15 @@ pub struct Ranking {
 
 impl Default for Ranking {
     fn default() -> Self {
-        Ranking { relevant: f32::MIN_POSITIVE, worse: 4, most: 16, held_out: 0.2, ways: vec![1.0] }
+        Ranking {
+            relevant: f32::MIN_POSITIVE,
+            worse: 4,
+            mined: 0,
+            search: false,
+            most: 16,
+            held_out: 0.2,
+            ways: vec![1.0],
+        }
     }
 }
 
@@ -106,6 +118,9 @@ impl Ranking {
     fn wrong(&self) -> Option<(&'static str, &'static str, String)> {
         if !(1..=64).contains(&self.worse) {
             return Some(("ranking.worse", "1 to 64", self.worse.to_string()));
+        }
+        if self.mined > 32 {
+            return Some(("ranking.mined", "at most 32", self.mined.to_string()));
         }
         if self.most == 0 {
             return Some(("ranking.most", "at least 1", "0".into()));
@@ -254,7 +269,9 @@ impl FinetuneRecipe {
                 )
             }
             (Head::InfoNce { .. } | Head::Pairwise { .. }, None, Some(_)) => Ok(recipe),
-            (Head::Companions { .. }, ..) => refuse("tuning.head", "another: companions are what shoppers took", head),
+            (Head::Companions { .. } | Head::Next { .. }, ..) => {
+                refuse("tuning.head", "another: companions and what comes next are what shoppers took", head)
+            }
             (Head::InfoNce { .. } | Head::Pairwise { .. }, ..) => {
                 refuse("pairs", "files of judged pairs for a head that ranks, and no [data]", "other files".into())
             }

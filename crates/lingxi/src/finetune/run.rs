@@ -58,7 +58,7 @@ pub fn run(recipe: &FinetuneRecipe, site: &Site) -> Result<Outcome> {
         (Head::Classification { .. }, Some(k)) => classes::folds(recipe, k, site),
         (Head::Regression, None) => numbers::run(recipe, site),
         (Head::Regression, Some(k)) => numbers::folds(recipe, k, site),
-        (Head::InfoNce { .. } | Head::Pairwise { .. } | Head::Companions { .. }, k) => {
+        (Head::InfoNce { .. } | Head::Pairwise { .. } | Head::Companions { .. } | Head::Next { .. }, k) => {
             ranked::run(recipe, k.unwrap_or(FOLDS), site)
         }
     }

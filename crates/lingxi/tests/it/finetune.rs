@@ -90,8 +90,14 @@ fn a_run_that_is_killed_goes_on_and_takes_the_steps_of_one_that_was_not() {
     let (calm, hurt) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (Some(whole), Some(cut)) = (cache(calm.path()), cache(hurt.path())) else { return };
     let more = "epochs = 40\nlearning_rate = 1e-4\npatience = 100\n";
-    let expected = line(&command(&recipe(calm.path(), more), calm.path(), &whole).output().unwrap());
-    let recipe = recipe(hurt.path(), more);
+    // A layer behind pooling is one more part that must come back as it was.
+    let recipe = |dir: &Path| {
+        let path = recipe(dir, more);
+        let text = std::fs::read_to_string(&path).unwrap();
+        of(&path, &text.replace("[tuning]\n", "[tuning]\ndense = \"whitened\"\n"))
+    };
+    let expected = line(&command(&recipe(calm.path()), calm.path(), &whole).output().unwrap());
+    let recipe = recipe(hurt.path());
     let mut child = command(&recipe, hurt.path(), &cut).stdout(Stdio::null()).spawn().unwrap();
     let (until, tuned) = (Instant::now() + Duration::from_secs(60), cut.join("tuned"));
     let begun = || {
@@ -169,6 +175,31 @@ fn judged_pairs_are_learned_by_query_and_the_encoder_as_it_was_orders_the_same()
     assert!(result["metrics"]["ndcg@10"].as_f64().unwrap() > 0.9 && result["gained"]["cases"] == 4, "{said}");
     assert_eq!(said["others"][0]["model"], "the encoder as it was");
     assert!(Path::new(result["kept"][0].as_str().unwrap()).join("model.safetensors").is_file(), "{said}");
+}
+
+#[test]
+fn judged_queries_search_the_whole_catalogue_and_the_order_of_the_judged_ones_stands_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(cache) = cache(dir.path()) else { return };
+    let titles = ["green tea", "hand soap", "a pen to write", "a cup to drink"];
+    // Nobody judged the second of each kind, which lies as near.
+    let product = |(at, title): (usize, &&str)| format!("{at}\ta box of {title}\n1{at}\t{title}\n");
+    let products: String = titles.iter().enumerate().map(product).collect();
+    of(&dir.path().join("products.tsv"), &format!("id\ttitle\n{products}"));
+    let judged: String = titles.iter().enumerate().map(|(at, title)| format!("{title}\t{at}\t1\n")).collect();
+    of(&dir.path().join("judged.tsv"), &format!("query\tproduct\tgrade\n{judged}"));
+    let recipe = "name = 'shelf'\nfolds = 2\n[pairs]\nfiles = ['judged.tsv']\nquery = 'query'\nproduct = 'product'\n\
+        grade = 'grade'\nproducts = { path = 'products.tsv', id = 'id', text = ['title'] }\n[ranking]\nsearch = true\n\
+        mined = 2\nways = [0.0, 1.0]\nheld_out = 0.5\n[tuning]\nstrategy = 'head'\ndense = 'identity'\n\
+        head = { info_nce = {} }\n[tuning.training]\nepochs = 2\nbatch = 2\nlearning_rate = 1e-3\n";
+    let said = run(dir.path(), &cache, recipe, &[]);
+    let (result, others) = (&said["result"], &said["others"]);
+    let figure = |of: &Value| of["metrics"]["ndcg@10"].as_f64().unwrap();
+    assert!(result["protocol"].as_str().unwrap().contains("search of the whole catalogue"), "{said}");
+    assert_eq!(others[0]["model"], "the encoder as it was", "{said}");
+    // The unjudged twin comes first in the catalogue; among the judged alone the one product is found.
+    assert!(figure(&others[0]) < 0.9 && figure(&others[2]) > 0.99, "{said}");
+    assert!(others[1]["protocol"].as_str().unwrap().contains("judged for each query"), "{said}");
 }
 
 #[test]
