@@ -91,6 +91,9 @@ pub struct SequenceConfig {
     pub network: Kind,
     /// What an item is; default its text and a row of its own.
     pub input: Input,
+    /// Whether an item is also what is known of it: its vector in `models.embedding`, beside that of its text. Default no. Whoever
+    /// fits the model joins the vectors.
+    pub knowledge: bool,
     /// Directions of the text vectors that are read; default 128.
     pub text_dims: usize,
     /// Length of a state; default 64.
@@ -125,6 +128,7 @@ impl Default for SequenceConfig {
         SequenceConfig {
             network: Kind::SasRec,
             input: Input::Both,
+            knowledge: false,
             text_dims: 128,
             dim: 64,
             layers: 2,

@@ -371,6 +371,9 @@ impl Recipe {
         if (Models { rating: None, ..self.models.clone() }) == Models::none() {
             return refuse("models", "at least one model that ranks, or no [models] at all", "none".into());
         }
+        if self.models.sequence.as_ref().is_some_and(|sequence| sequence.knowledge) && self.models.embedding.is_none() {
+            return refuse("models.sequence.knowledge", "false, or a table [models.embedding]", "true".into());
+        }
         if e.ks.is_empty() || e.ks.contains(&0) || e.ks.iter().any(|&k| k > 1000) {
             return refuse("evaluate.ks", "cut-offs from 1 to 1000", format!("{:?}", e.ks));
         }

@@ -136,6 +136,14 @@ pub fn fit(
     Ok(FoldIn::new(Voice::Embedding, &config.history, Links::default(), tables, events))
 }
 
+/// The vectors of the goods in a model that [`fit`] made, row-major `[items, d]`, and `d`.
+pub fn goods(model: &FoldIn) -> (Vec<f32>, usize) {
+    let (_, rows, wide) = model.tables();
+    // The last number of a row is the bias of its length.
+    let d = wide - 1;
+    (rows.chunks_exact(wide).flat_map(|row| &row[..d]).copied().collect(), d)
+}
+
 /// What the trainer's loop asks for: an example is a triple.
 struct Lessons {
     space: Space,

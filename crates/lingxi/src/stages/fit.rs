@@ -6,19 +6,22 @@ use crate::shelf::Shelf;
 use crate::site::Site;
 use crate::stages::encode::Meaning;
 use crate::stages::learn::{Form, Pupil, Watched, file, keep, learn, train};
-use crate::stages::web::fit_web;
+use crate::stages::web::{self, fit_web};
 use crate::stages::worth::fit_worth;
 
 pub use crate::stages::learn::Curve;
 use anyhow::Result;
 use lingxi_behaviour::alignment::{self, Alignment, AlignmentConfig};
+use lingxi_behaviour::graph::FoldIn;
 use lingxi_behaviour::habit::Habit;
 use lingxi_behaviour::history::HistoryWeights;
 use lingxi_behaviour::item_model::{self, ItemModel, ItemModelConfig};
+use lingxi_behaviour::knowledge::embedding;
 use lingxi_behaviour::popularity::{self, Popularity, PopularityConfig};
 use lingxi_behaviour::sequence::{self, SequenceConfig, SequenceModel};
 use lingxi_data::ingest::Knowledge;
-use lingxi_data::{Catalog, Fingerprint, Interactions, ItemVectors, Purpose, Score};
+use lingxi_data::{Catalog, Fingerprint, Interactions, ItemId, ItemVectors, Provenance, Purpose, Score};
+use lingxi_kernels::dot;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -115,7 +118,7 @@ pub fn fit(
         (Some(config), Some(meaning)) => Some(fit_alignment(config, trained, meaning, lessons, site)?),
         _ => None,
     };
-    let sequence = models.sequence.as_ref().map(|config| fit_sequence(config, lessons, site)).transpose()?;
+    let sequence = models.sequence.as_ref().map(|config| fit_sequence(config, models, lessons, site)).transpose()?;
     let ((alignment, first), (sequence, second)) = (aligned.unzip(), sequence.unzip());
     let (mut web, more) = fit_web(models, lessons, site)?;
     web.extend(models.predict.as_ref().map(|config| fit_worth(config, lessons, site)).transpose()?);
@@ -202,11 +205,41 @@ fn fit_alignment(
 }
 
 /// The sequence model, from the shelf or trained.
-fn fit_sequence(config: &SequenceConfig, lessons: Lessons<'_>, site: &Site) -> Result<(Arc<SequenceModel>, Curve)> {
-    let key = Shelf::key(&[lessons.key, lessons.meaning_key()], &(config, site.seed));
-    let vectors = lessons.meaning.map(|m| m.vectors.as_ref());
-    let (model, curve) = sequence_model(config, lessons.events, vectors, key, site)?;
+fn fit_sequence(
+    config: &SequenceConfig,
+    models: &Models,
+    lessons: Lessons<'_>,
+    site: &Site,
+) -> Result<(Arc<SequenceModel>, Curve)> {
+    let mut key = Shelf::key(&[lessons.key, lessons.meaning_key()], &(config, site.seed));
+    let text = lessons.meaning.map(|m| m.vectors.as_ref());
+    let known = match models.embedding.as_ref().filter(|_| config.knowledge) {
+        Some(embedding) => {
+            key = Shelf::key(&[key, web::key(lessons, embedding, site)], &"known");
+            Some(with_facts(text, &web::fit_embedding(embedding, lessons, site)?.0, key)?)
+        }
+        None => None,
+    };
+    let (model, curve) = sequence_model(config, lessons.events, known.as_ref().or(text), key, site)?;
     Ok((Arc::new(model), curve))
+}
+
+/// Each item's text vector, if there is one, and beside it the vector of what is known of it, brought to length 1.
+fn with_facts(text: Option<&ItemVectors>, facts: &FoldIn, key: Fingerprint) -> Result<ItemVectors> {
+    let (rows, d) = embedding::goods(facts);
+    let wide = text.map_or(0, ItemVectors::dim);
+    let mut data = Vec::with_capacity(rows.len() / d * (wide + d));
+    for (item, row) in rows.chunks_exact(d).enumerate() {
+        match text.and_then(|text| text.get(ItemId(item as u32))) {
+            Some(vector) => data.extend(vector),
+            None => data.resize(data.len() + wide, 0.0),
+        }
+        let length = dot(row, row).sqrt().max(f32::MIN_POSITIVE);
+        data.extend(row.iter().map(|x| x / length));
+    }
+    let model = text.map_or("knowledge".into(), |text| format!("{} and knowledge", text.provenance().model));
+    let provenance = Provenance { model, revision: key.to_string(), pooling: "none".into(), normalised: false };
+    Ok(ItemVectors::new(wide + d, data, vec![true; rows.len() / d], provenance)?)
 }
 
 /// The sequence model of some events under `key`, from the shelf or trained.

@@ -11,7 +11,7 @@ use anyhow::Result;
 use lingxi_behaviour::Result as FitResult;
 use lingxi_behaviour::graph::joint::{self, Joint};
 use lingxi_behaviour::graph::{FoldIn, gat, gcn, lightgcn, spectral};
-use lingxi_behaviour::knowledge::{Triples, embedding, walk};
+use lingxi_behaviour::knowledge::{EmbeddingConfig, Triples, embedding, walk};
 use lingxi_behaviour::trend;
 use lingxi_data::ingest::Knowledge;
 use lingxi_data::{Catalog, Fingerprint, Purpose, Score};
@@ -71,11 +71,23 @@ pub fn fit_web(models: &Models, lessons: Lessons<'_>, site: &Site) -> Result<(Ve
         add("knowledge", at_once("knowledge", key(lessons, config, site), site, fit)?);
     }
     if let Some(config) = &models.embedding {
-        let triples = triples(lessons.catalog, lessons.knowledge)?;
-        let fit = |course: &mut Course<'_>| embedding::fit(config, &triples, &events, seed, course);
-        add("embedding", taught("embedding", LOSS, key(lessons, config, site), &fit)?);
+        let (model, curve) = fit_embedding(config, lessons, site)?;
+        curves.push(curve);
+        add("embedding", Arc::new(model));
     }
     Ok((rows, curves))
+}
+
+/// What is known of goods as vectors, from the shelf or trained.
+///
+/// # Errors
+/// Those of the model, and a shop without knowledge.
+pub fn fit_embedding(config: &EmbeddingConfig, lessons: Lessons<'_>, site: &Site) -> Result<(FoldIn, Curve)> {
+    let triples = triples(lessons.catalog, lessons.knowledge)?;
+    let events = lessons.events.for_purpose(Purpose::Training);
+    let fit = |course: &mut Course<'_>| embedding::fit(config, &triples, &events, site.seed, course);
+    let pupil = Pupil { name: "embedding", key: key(lessons, config, site), watched: Watched::Loss(LOSS) };
+    learn(pupil, &Form { load: FoldIn::load, save: FoldIn::save }, site, fit)
 }
 
 /// What is watched of the models that hold pairs out.
@@ -94,7 +106,7 @@ fn at_once(name: &str, key: Fingerprint, site: &Site, fit: impl FnOnce() -> FitR
 }
 
 /// Names a model by its events, its settings and the seed.
-fn key<C: Serialize>(lessons: Lessons<'_>, config: &C, site: &Site) -> Fingerprint {
+pub(super) fn key<C: Serialize>(lessons: Lessons<'_>, config: &C, site: &Site) -> Fingerprint {
     Shelf::key(&[lessons.key], &(config, site.seed))
 }
 

@@ -15,7 +15,7 @@ use lingxi::stages::index::{index, recall};
 use lingxi::stages::novel::novel;
 use lingxi::store::NewItem;
 use lingxi_behaviour::conformance::check_score;
-use lingxi_data::{Context, Purpose, UserId};
+use lingxi_data::{Context, Purpose, Score, UserId};
 use lingxi_decide::conformance::check_recall;
 use std::fmt::Write;
 use std::path::Path;
@@ -124,6 +124,19 @@ fn every_model_that_a_recipe_can_name_keeps_the_laws_of_a_score_and_recall_those
             check_score(row.model.as_ref(), &contexts(&read)).unwrap_or_else(|law| panic!("models.{}: {law}", table.0));
         }
     }
+    // A network whose items are also what is known of them: another model than without.
+    let fed = format!("knowledge = true\n{}", TABLES[4].1);
+    let states = ["", "knowledge"].map(|known| {
+        let sequence = if known.is_empty() { TABLES[4] } else { ("sequence", fed.as_str()) };
+        let (recipe, site) = shop(dir.path(), &[sequence, TABLES[12]], encoder);
+        let read = read(&recipe, &Arrivals::default(), &site).unwrap();
+        let model = fitted(&recipe, &read, &site).sequence.expect("the recipe names it");
+        check_score(model.as_ref(), &contexts(&read)).unwrap_or_else(|law| panic!("sequence and {known:?}: {law}"));
+        let mut scores = vec![0.0; read.shop.data.catalog.len()];
+        model.score_all(&contexts(&read)[..1], &mut scores);
+        scores
+    });
+    assert_ne!(states[0], states[1], "knowledge reaches the network");
     let (mut recipe, site) = shop(dir.path(), &TABLES[..4], encoder);
     (recipe.serve.novel.places, recipe.serve.novel.clusters) = (1, 6);
     let read = read(&recipe, &Arrivals::default(), &site).unwrap();
