@@ -70,14 +70,33 @@ pub(super) fn learn(asked: &Asked<'_>, z: &[f32], h: usize, temperature: f32) ->
     Slopes { loss, z: d, head: vec![] }
 }
 
-/// How many visits find what came next among the first of all rivals; `z [texts, h]` are the vectors of all texts.
+/// How many visits find what came next among the first of all rivals.
 pub(super) fn found(asked: &Asked<'_>, z: &[f32], h: usize) -> usize {
-    let z: Vec<f32> = asked.rivals.iter().flat_map(|text| &z[*text as usize * h..][..h]).copied().collect();
-    let rows = unit(&z, h).0;
+    let rows = unit(z, h).0;
     let scores = asked.scores(&asked.pasts(&rows, h), &rows, h);
     let finds = |(visit, scores): (&&Visit, &[f32])| {
         let own = scores[asked.place(visit.next)];
         scores.iter().filter(|score| **score > own).count() < FOUND
     };
     asked.batch.iter().zip(scores.chunks_exact(asked.rivals.len())).filter(|(visit, row)| finds((visit, row))).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_nearest_to_the_past_is_found_whichever_numbers_texts_have() {
+        // Rivals 7 and up; each visit's past lies along one axis, what came next beside it or across.
+        let rivals: Vec<u32> = (7..60).collect();
+        let mut z: Vec<f32> = rivals.iter().flat_map(|text| [1.0, *text as f32 / 100.0]).collect();
+        let across = z.len() - 2;
+        z[across..].copy_from_slice(&[-1.0, 0.0]);
+        let visit = |next| Visit { past: vec![(7, 1.0)], next };
+        let visits = [visit(9), visit(59)];
+        let asked = Asked { rivals: &rivals, batch: visits.iter().collect() };
+        assert_eq!(found(&asked, &z, 2), 1);
+        let near = learn(&Asked { rivals: &rivals, batch: vec![&visits[0]] }, &z, 2, 0.5).loss;
+        assert!(near < learn(&Asked { rivals: &rivals, batch: vec![&visits[1]] }, &z, 2, 0.5).loss);
+    }
 }

@@ -60,8 +60,8 @@ fn lessons(strategy: &Strategy) -> Lessons {
     let pair = |left, right| lingxi_content::finetune::Pair { left, right, worse: vec![5] };
     let task = match strategy {
         Strategy::Head => Task::Visits {
-            rivals: (0..6).collect(),
-            visits: vec![visit(&[(0, 0.5), (2, 0.5)], 4), visit(&[(1, 1.0)], 3), visit(&[(5, 1.0)], 0)],
+            rivals: (1..6).collect(),
+            visits: vec![visit(&[(1, 0.5), (2, 0.5)], 4), visit(&[(1, 1.0)], 3), visit(&[(5, 1.0)], 2)],
         },
         _ => Task::Pairs(vec![pair(0, 4), pair(1, 3), pair(2, 0)]),
     };
